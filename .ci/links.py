@@ -1,0 +1,103 @@
+"Writes what follows from settings.ini: badges and install cells, [project.urls], the URLs and the table of nbs/index.ipynb, README.md."
+import json, re
+from configparser import ConfigParser
+
+BADGES, INSTALL, TABLE = '<!-- Badges: made by `make links` -->', '# Made by `make links`.', '<!-- Lessons: made by `make links` -->'
+
+def settings(root):
+    "The URLs that settings.ini decides"
+    cfg = ConfigParser(delimiters=['='])
+    cfg.read(str(root/'settings.ini'), encoding='utf8')
+    url, branch = cfg['DEFAULT']['git_url'], cfg['DEFAULT']['branch']
+    owner, repo = url.split('/')[-2:]
+    path, docs = f'{owner}/{repo}/blob/{branch}/nbs', f'https://{owner}.github.io/{repo}'
+    return dict(url=url, branch=branch, name=cfg['DEFAULT']['lib_name'], path=path, docs=docs)
+
+def badges(name, cfg):
+    "Links that open the lesson `name` on Colab and on Paperspace"
+    colab, paperspace = 'https://colab.research.google.com', 'https://console.paperspace.com'
+    path = f'/github/{cfg["path"]}/{name}'
+    return (f'[![Open in Colab]({colab}/assets/colab-badge.svg)]({colab}{path}) '
+            f'[![Run on Paperspace](https://assets.paperspace.io/img/gradient-badge.svg)]({paperspace}{path})')
+
+def install(cfg):
+    "The first code cell of a lesson"
+    name, url = cfg['name'], cfg['url']
+    return f'''#| hide
+{INSTALL} On Colab and Paperspace: install what is missing, keep their torch. Elsewhere: nothing.
+import os, subprocess, sys
+from importlib.metadata import distributions
+have = {{d.name: d.version for d in distributions()}}
+hosted = 'google.colab' in sys.modules or any(k.startswith('PAPERSPACE_') for k in os.environ)
+if hosted and not {{'{name}', 'dicebear-core'}} <= have.keys():
+    keep = [f'{{k}}=={{have[k]}}' for k in ('torch', 'torchvision') if k in have]
+    subprocess.check_call([sys.executable, '-m', 'pip', 'install', '-q', '{name}[tutorial] @ git+{url}', *keep])'''
+
+def source(cell): return ''.join(cell['source'])
+
+def place(cells, at, kind, mark, text, cid):
+    "Put the cell whose text holds `mark` at `at(cells)`, with `text`; a cell that is right keeps its id"
+    old = [c for c in cells if mark in source(c)]
+    cells[:] = [c for c in cells if mark not in source(c)]
+    new = dict(old[0] if old else dict(cell_type=kind, id=cid, metadata={}), source=text.splitlines(keepends=True))
+    if kind == 'code': new.update(execution_count=None, outputs=[])
+    cells.insert(at(cells), new)
+
+def first_code(cells): return next((i for i, c in enumerate(cells) if c['cell_type'] == 'code'), len(cells))
+
+def lesson(nb, name, cfg):
+    "Badges below the title, the install cell before any other code"
+    place(nb['cells'], lambda cells: 1, 'markdown', BADGES, f'{BADGES}\n{badges(name, cfg)}', 'badges')
+    place(nb['cells'], first_code, 'code', INSTALL, install(cfg), 'install')
+
+def table(lessons, cfg):
+    "A row for each lesson: title, subtitle, badges"
+    titles = [re.search(r'^# (.+?)\n+> (.+?)(?:\n|$)', source(nb['cells'][0])) for nb in lessons.values()]
+    base = f'{cfg["url"]}/blob/{cfg["branch"]}/nbs'
+    rows = [f'| [{name[:2]} {m[1]}]({base}/{name}) | {m[2]} | {badges(name, cfg)} |' for name, m in zip(lessons, titles) if m]
+    return '\n'.join([TABLE, '', '| Lesson | What it does | Open it |', '|:--|:--|:--|', *rows])
+
+def index(nb, lessons, cfg):
+    "The table of lessons and the repository's address, wherever it is cloned or installed from"
+    for c in nb['cells']:
+        text = re.sub(r'(git clone |git\+)https://[^\s"\'`]+', r'\g<1>'+cfg['url'], source(c))
+        if TABLE in text: text = table(lessons, cfg)
+        c['source'] = text.splitlines(keepends=True)
+
+def readme(nb):
+    "The notebook as Markdown: code fenced without its directives, printed results below it"
+    parts = ['<!-- Made from nbs/index.ipynb by `make links` -->']
+    for c in nb['cells']:
+        text = source(c).strip()
+        if c['cell_type'] == 'code': text = f'```python\n{re.sub(r"^#[|] .*", "", text, flags=re.M).strip()}\n```'
+        parts.append(text)
+        for o in c.get('outputs', []):
+            shown = ''.join(o.get('text') or o.get('data', {}).get('text/plain') or '').rstrip()
+            if shown: parts.append(f'```\n{shown}\n```')
+    return '\n\n'.join(parts)+'\n'
+
+def urls(text, cfg):
+    "pyproject.toml with this repository's [project.urls]"
+    new = f'[project.urls]\nRepository = "{cfg["url"]}"\nDocumentation = "{cfg["docs"]}"\n'
+    return re.sub(r'\[project\.urls\]\n(?:\w.*\n)*', lambda m: new, text)
+
+def write_links(root):
+    "Bring all of it in step; the files that were changed"
+    cfg, changed = settings(root), []
+    def put(path, text):
+        if path.exists() and path.read_text(encoding='utf8') == text: return
+        path.write_text(text, encoding='utf8')
+        changed.append(str(path.relative_to(root)))
+    def dump(nb): return json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False)+'\n'
+    def load(path): return json.loads(path.read_text(encoding='utf8'))
+    put(root/'pyproject.toml', urls((root/'pyproject.toml').read_text(encoding='utf8'), cfg))
+    lessons = {f.name: load(f) for f in sorted((root/'nbs').glob('0[1-6]*.ipynb'))}
+    for name, nb in lessons.items():
+        lesson(nb, name, cfg)
+        put(root/'nbs'/name, dump(nb))
+    path = root/'nbs'/'index.ipynb'
+    nb = load(path)
+    index(nb, lessons, cfg)
+    put(path, dump(nb))
+    put(root/'README.md', readme(nb))
+    return changed

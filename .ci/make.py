@@ -1,0 +1,203 @@
+"What the Makefile's targets do. Standard library only, in the syntax of older Pythons: it runs before anything is installed."
+import hashlib, json, os, platform, shutil, subprocess, sys, tempfile, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV, LIGHT = ROOT/'.venv', ROOT/'.venv-light'
+PYTHONS = (3,11), (3,13)                                       # oldest and newest that the pinned versions are tested with
+MACHINES = 'Linux x86_64', 'Linux aarch64', 'Darwin arm64'
+SIZES = {'Linux': 6.8, 'Darwin': 2.0, 'cpu': 2.1}              # GB in .venv; on Linux the index's torch brings CUDA
+LIGHT_ROOMS = 'core', 'predict', 'review', 'app', 'light'      # their tests run in the light environment too
+LIGHT_TOOLS = 'pytest', 'playwright', 'onnx'                   # what those tests need beside `pip install .`
+
+def stop(msg):
+    "End with one line"
+    sys.exit(print('eyewear: '+msg, file=sys.stderr) or 2)
+
+def call(*cmd, **kw):
+    "Run `cmd` at the repository root, its output shown, and end with its status where it fails"
+    rc = subprocess.call([str(o) for o in cmd], cwd=str(ROOT), **kw)
+    if rc: sys.exit(rc)
+
+def become(name, *args):
+    "Hand this process over to the environment's script `name`, so that Ctrl-C reaches it alone"
+    os.chdir(str(ROOT))
+    os.execv(str(VENV/'bin'/name), [name, *args])
+
+# -- Set-up
+
+def check_machine():
+    "One line, and out, on a machine that the pinned versions have no packages for"
+    here = platform.system()+' '+platform.machine()
+    if here not in MACHINES: stop(f'needs Linux (x86_64, arm64) or macOS 14+ (Apple silicon), this is {here}; see the README for others')
+    if here.startswith('Darwin') and int((platform.mac_ver()[0] or '14').split('.')[0]) < 14:
+        stop(f'needs macOS 14 or newer, this is {platform.mac_ver()[0]}')
+
+def version_of(python):
+    "(major, minor, has venv) of the interpreter `python`, or `None`"
+    code = 'import sys, importlib.util as u; print(*sys.version_info[:2], int(all(map(u.find_spec, ["venv", "ensurepip"]))))'
+    cmd = [str(python), '-c', code]
+    try: return tuple(map(int, subprocess.check_output(cmd, stderr=subprocess.DEVNULL).split()))
+    except (OSError, ValueError, subprocess.CalledProcessError): return None
+
+def tested(v): return v and PYTHONS[0] <= v[:2] <= PYTHONS[1]
+
+def find_python():
+    "The Python that runs this where it will do, else one on PATH that will"
+    found = {name: version_of(name) for name in (sys.executable, 'python3.13', 'python3.12', 'python3.11')}
+    for name, v in found.items():
+        if tested(v) and v[2]: return name
+    for name, v in found.items():
+        if tested(v): stop(f'{name} has no venv: install it (Debian, Ubuntu: apt-get install python{v[0]}.{v[1]}-venv)')
+    here = '{}.{}'.format(*sys.version_info)
+    stop(f'needs Python 3.11, 3.12 or 3.13, this is {here}; install one, or name it: make run PYTHON=/path/to/python3.12')
+
+def make_venv(path):
+    "A virtual environment at `path`, made again where it was made elsewhere or its Python is gone"
+    cfg = path/'pyvenv.cfg'
+    made = [l for l in (cfg.read_text().splitlines() if cfg.exists() else []) if l.startswith('command =')]
+    if made and not made[0].endswith(' '+str(path)): return call(find_python(), '-m', 'venv', '--clear', path)
+    if not tested(version_of(path/'bin'/'python')): call(find_python(), '-m', 'venv', '--clear', path)
+
+def uv(*args):
+    "Run uv, which pip brings into the environment"
+    pip = VENV/'bin'/'python', '-m', 'pip', 'install', '-q', '--disable-pip-version-check'
+    if not (VENV/'bin'/'uv').exists(): call(*pip, '-c', 'constraints.txt', 'uv')
+    call(VENV/'bin'/'uv', *args, env=dict({'UV_HTTP_TIMEOUT': '180'}, **os.environ))
+
+def check_disk(size):
+    "Say how much will be installed, and end where it does not fit"
+    free = shutil.disk_usage(str(ROOT)).free/1e9
+    hint = '; TORCH_BACKEND=cpu brings 2.1 GB instead' if size > 6 else ''
+    print(f'eyewear: installs about {size} GB into .venv, once ({free:.0f} GB free{hint})', flush=True)
+    if free < size+1: stop(f'{size+1:.1f} GB of free disk are needed at {ROOT}, {free:.1f} GB are there')
+
+def digest_of(*files):
+    "Digest of what an installation depends on"
+    return hashlib.sha256(b'\0'.join((ROOT/f).read_bytes() for f in files)).hexdigest()
+
+def setup(*extras):
+    "Install the package with `extras` into .venv, unless that is what is there"
+    check_machine()
+    make_venv(VENV)
+    stamp = VENV/'eyewear-installed.json'
+    had = json.loads(stamp.read_text()) if stamp.exists() else dict(extras=[], backend='')
+    want = dict(digest=digest_of('settings.ini', 'setup.py', 'pyproject.toml', 'constraints.txt'),
+                extras=sorted({*extras, *had['extras']}), backend=os.environ.get('TORCH_BACKEND') or had['backend'])
+    if had == want: return
+    if not list(VENV.glob('lib/*/site-packages/torch')): check_disk(SIZES['cpu' if want['backend'] == 'cpu' else platform.system()])
+    cmd = ['pip', 'install', '--python', VENV/'bin'/'python', '-c', 'constraints.txt', '--reinstall-package', 'eyewear']
+    if want['backend']: cmd += ['--torch-backend', want['backend']]
+    if want['backend'] != had['backend']: cmd += ['--reinstall-package', 'torch', '--reinstall-package', 'torchvision']
+    start = time.time()
+    stamp.write_text(json.dumps(dict(had, digest='')))                 # until it is done
+    try: uv(*cmd, '-e', f'.[{",".join(want["extras"])}]')
+    except SystemExit:
+        if want['backend']: print('eyewear: TORCH_BACKEND needs a host of PyTorch\'s; without one, leave it away', file=sys.stderr)
+        raise
+    stamp.write_text(json.dumps(want))
+    print(f'eyewear: installed in {time.time()-start:.0f} s', flush=True)
+
+def setup_light():
+    "The package as a wheel, without extras, and what its tests need into .venv-light"
+    make_venv(LIGHT)
+    shutil.rmtree(str(ROOT/'build'/'lib'), ignore_errors=True)      # else modules that are gone would travel on
+    to = '--python', LIGHT/'bin'/'python', '-c', 'constraints-light.txt'
+    uv('pip', 'install', '-q', *to, '--reinstall-package', 'eyewear', '.', *LIGHT_TOOLS)
+
+# -- Targets
+
+def run():
+    "Install, run the lessons, open the app (SOURCE= LIMIT= LABELS= PORT= SERVE=0 TORCH_BACKEND=cpu)"
+    setup('tutorial')
+    given = [(k, os.environ.get(k)) for k in ('SOURCE', 'LIMIT', 'LABELS', 'PORT', 'SERVE')]
+    become('eyewear-run', *(o for k, v in given if v for o in ('--'+k.lower(), v)))
+
+def lab():
+    "Install, open the lessons in JupyterLab"
+    setup('tutorial')
+    become('jupyter-lab', 'nbs')
+
+def in_step():
+    "`make links`, cleaning and exporting change nothing"
+    def seen():
+        files = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('eyewear/**/*.py'), ROOT/'README.md', ROOT/'pyproject.toml']
+        return {str(f.relative_to(ROOT)): f.read_bytes() if f.exists() else b'' for f in files}
+    before = seen()
+    links()
+    call(VENV/'bin'/'nbdev-clean')
+    call(VENV/'bin'/'nbdev-export')
+    after = seen()
+    changed = sorted(f for f in {*before, *after} if before.get(f) != after.get(f))
+    if changed: stop(f'make links, nbdev-clean or nbdev-export changed {", ".join(changed)}; look at the change, keep it, run again')
+
+def test():
+    "Install, then everything: notebooks clean and in step, notebooks, pytest, the app in a light environment"
+    start, times = time.time(), []
+    with tempfile.TemporaryDirectory(prefix='eyewear-') as tmp:
+        env = dict(os.environ, EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='40', MPLBACKEND='agg')
+        for o in ('EYEWEAR_RUN', 'EYEWEAR_MODEL', 'EYEWEAR_LABELS', 'PYTHONPATH'): env.pop(o, None)
+        def home(name): return dict(env, EYEWEAR_HOME=str(Path(tmp)/name))
+        steps = dict(
+            install=lambda: setup('tutorial', 'dev'),
+            in_step=in_step,
+            notebooks=lambda: call(VENV/'bin'/'nbdev-test', '--n-workers', 1, '--do-print', '--timing', env=home('lessons')),
+            tests=lambda: call(VENV/'bin'/'pytest', env=home('tests')),
+            light=lambda: (setup_light(), call(LIGHT/'bin'/'pytest', *light_tests(), env=home('light'))))
+        for name, step in steps.items():
+            print(f'\n== {name}', flush=True)
+            t = time.time()
+            step()
+            times.append(f'{name} {time.time()-t:.0f} s')
+    print(f'\neyewear: all passed in {time.time()-start:.0f} s ({", ".join(times)})')
+
+def light_tests():
+    "The test files of the light rooms"
+    files = sorted(f for room in LIGHT_ROOMS for f in ROOT.glob(f'tests/test_{room}*.py'))
+    return files or stop('tests/ holds no test of the app')
+
+def bench():
+    "Install, measure each claim of speed (benchmarks/)"
+    files = sorted(ROOT.glob('benchmarks/*.py'))
+    if not files: return print('eyewear: there are no benchmarks yet; they come as benchmarks/*.py, and this runs them')
+    setup('tutorial')
+    for f in files: call(VENV/'bin'/'python', f)
+
+def lessons():
+    "Install, run the lessons and keep their outputs in nbs/"
+    setup('tutorial', 'dev')
+    become('eyewear-run', '--serve', '0', '--save', '1')
+
+def lock():
+    "Pin the newest versions: constraints.txt, constraints-light.txt"
+    check_machine()
+    make_venv(VENV)
+    common = ['--universal', '--python-version', '.'.join(map(str, PYTHONS[0])), '--fork-strategy', 'fewest', '--upgrade',
+              '--refresh-package', 'eyewear', '--no-header', '--no-annotate', '--quiet', 'pyproject.toml']
+    uv('pip', 'compile', *common, '--extra', 'tutorial', '--extra', 'dev', '-o', 'constraints.txt')
+    tools = ROOT/'build'/'light-tools.txt'
+    tools.parent.mkdir(exist_ok=True)
+    tools.write_text('\n'.join(LIGHT_TOOLS)+'\n')
+    uv('pip', 'compile', *common, tools, '-o', 'constraints-light.txt')
+    print('eyewear: constraints.txt and constraints-light.txt are written; make test says whether they hold')
+
+def links():
+    "Write badges, install cells and README.md from settings.ini and nbs/index.ipynb"
+    sys.path.insert(0, str(ROOT/'.ci'))
+    from links import write_links
+    for f in write_links(ROOT): print(f'eyewear: wrote {f}')
+
+def hooks():
+    "Install, set git up for notebooks (nbdev's merge driver and clean hooks)"
+    setup('tutorial', 'dev')
+    become('nbdev-install-hooks')
+
+def help():
+    "This list"
+    for f in TARGETS: print(f'make {f.__name__:8} {f.__doc__}')
+
+TARGETS = help, run, lab, test, bench, lock, lessons, links, hooks
+
+if __name__ == '__main__':
+    try: {f.__name__: f for f in TARGETS}[sys.argv[1]]()
+    except KeyboardInterrupt: sys.exit(print('\neyewear: stopped', file=sys.stderr) or 130)

@@ -1,0 +1,51 @@
+"What the tests share: a browser for those that open a page."
+import os, shutil, subprocess, sys
+from pathlib import Path
+import pytest
+
+NAMES = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
+MAC = Path('/Applications/Google Chrome.app/Contents/MacOS/Google Chrome')
+
+def on_path():
+    "A browser that the machine has, or `None`"
+    return next(filter(None, map(shutil.which, NAMES)), None) or (str(MAC) if MAC.exists() else None)
+
+def from_playwright():
+    "Playwright's own Chromium, or `None`"
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p: path = p.chromium.executable_path
+    return path if Path(path).exists() else None
+
+def quiet(*cmd, timeout=600):
+    "Run `cmd`; one line on why where it fails, else ''"
+    try: res = subprocess.run(cmd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    except (OSError, subprocess.TimeoutExpired) as e: return f'{cmd[0]}: {e}'
+    if res.returncode == 0: return ''
+    lines = (res.stderr or res.stdout).strip().splitlines() or [f'exit {res.returncode}']
+    return f'{" ".join(cmd[:4])}: ' + next((l for l in lines if 'rror' in l or 'E:' in l), lines[-1]).strip()
+
+def find_chromium():
+    "Path of a Chromium, and what was tried where there is none"
+    if path := on_path(): return path, []
+    tried = [f'none of {", ".join(NAMES)} on PATH']
+    try: path = from_playwright()
+    except ImportError: return None, tried + ['playwright is not installed']
+    if path: return path, []
+    root = os.name == 'posix' and os.geteuid() == 0
+    deps = ['--with-deps'] if os.environ.get('CI') and not root else []       # a runner's sudo asks no password
+    tried.append(quiet(sys.executable, '-m', 'playwright', 'install', 'chromium', *deps))
+    if path := from_playwright(): return path, []
+    if root and shutil.which('apt-get'):
+        tried.append(quiet('apt-get', 'update', '-q') or quiet('apt-get', 'install', '-yq', 'chromium', timeout=900))
+        if path := on_path(): return path, []
+    return None, list(filter(None, tried))
+
+@pytest.fixture(scope='session')
+def chromium():
+    "Path of a Chromium: on PATH, else Playwright's own, else apt's; missing is a failure in CI, a skip said aloud elsewhere"
+    path, tried = find_chromium()
+    if path: return path
+    msg = f'no Chromium for the tests of the page ({"; ".join(tried)}): install chromium or google-chrome'
+    if os.environ.get('CI'): pytest.fail(msg, pytrace=False)
+    print(f'\nSKIPPED: {msg}', file=sys.__stderr__)
+    pytest.skip(msg)

@@ -1,0 +1,415 @@
+"The repository around the code: metadata, links, pinned versions, set-up, packaging, deployment."
+import ast, json, os, re, shutil, subprocess, sys, tarfile, zipfile
+from configparser import ConfigParser
+from importlib.metadata import distribution
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+import pytest, tomllib, yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name as norm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT/'.ci'))
+import links, make
+
+cfg = ConfigParser(delimiters=['='])
+cfg.read(ROOT/'settings.ini')
+cfg = cfg['DEFAULT']
+REQS = {k: v.split() for k, v in cfg.items() if k.endswith('requirements')}
+SCRIPTS = dict(o.split('=') for o in cfg['console_scripts'].split())
+LESSONS = 'download', 'clean', 'train', 'interpret', 'export', 'app'
+MODULES = sorted(f.stem for f in (ROOT/'eyewear').glob('[a-z]*.py'))
+
+def text(name): return (ROOT/name).read_text(encoding='utf8')
+
+def copy(to):
+    "What git would carry, at `to`"
+    names = subprocess.check_output(['git', 'ls-files', '-co', '--exclude-standard', '-z'], cwd=ROOT, text=True)
+    for name in filter(None, names.split('\0')):
+        if not (ROOT/name).is_file(): continue
+        (to/name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT/name, to/name)
+    return to
+
+# -- Metadata
+
+def test_metadata_is_that_of_settings():
+    assert tomllib.loads(text('pyproject.toml'))['project']['name'] == cfg['lib_name']
+    dist = distribution(cfg['lib_name'])
+    assert dist.version == cfg['version'] and dist.metadata['Summary'] == cfg['description']
+    here = {norm(Requirement(o).name) for o in dist.requires if 'extra' not in o}
+    assert here == {norm(Requirement(o).name) for o in REQS['requirements']}
+    assert {o.name: o.value for o in dist.entry_points} == {k: v.replace('=', ':') for k, v in SCRIPTS.items()}
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_script_has_its_function(script):
+    module, func = SCRIPTS[script].split(':')
+    body = ast.parse(text(module.replace('.', '/')+'.py')).body
+    assert func in [o.name for o in body if isinstance(o, ast.FunctionDef)]
+
+def test_version_stands_in_settings_alone():
+    assert 'version("eyewear")' in text('eyewear/__init__.py') and cfg['version'] not in text('setup.py')+text('pyproject.toml')
+
+def test_changelog_tells_of_this_version(): assert f"## {cfg['version']}\n" in text('CHANGELOG.md')
+
+def test_licence_is_whole():
+    assert cfg['license'] == 'Apache-2.0'
+    want = 'Apache License', 'Version 2.0, January 2004', '9. Accepting Warranty', 'END OF TERMS AND CONDITIONS'
+    assert all(o in text('LICENSE') for o in want)
+
+# -- Modules
+
+FLOORS = dict(core=0, practice=1, predict=1, backbone=1, review=1, download=2, clean=2, train=2, interpret=3, export=3, app=3, run=4)
+LIGHT = 'core', 'predict', 'review', 'app'
+
+def imports(module):
+    "The modules of this package that `module` imports, anywhere in it"
+    for o in ast.walk(ast.parse(text(f'eyewear/{module}.py'))):
+        if isinstance(o, ast.ImportFrom) and (o.level or (o.module or '').split('.')[0] == 'eyewear'):
+            names = [o.module.split('.')[-1]] if o.module and o.module != 'eyewear' else [a.name for a in o.names]
+            yield from (n for n in names if n in MODULES)
+        if isinstance(o, ast.Import): yield from (a.name.split('.')[1] for a in o.names if a.name.startswith('eyewear.'))
+
+@pytest.mark.parametrize('module', FLOORS)
+def test_module_leans_on_lower_floors_only(module):
+    assert module in MODULES
+    high = [o for o in imports(module) if FLOORS.get(o, -1) >= FLOORS[module]]
+    assert not high
+
+def test_no_circles():
+    todo = {m: set(imports(m)) for m in MODULES}
+    while free := {m for m, on in todo.items() if not on & todo.keys()}: todo = {m: on for m, on in todo.items() if m not in free}
+    assert not todo
+
+def test_light_side_runs_without_torch_and_fastai():
+    code = f'''
+import sys
+class No:
+    def find_spec(self, name, *a):
+        if name.split(".")[0] in ("torch", "fastai", "fastbook", "timm", "torchvision"): raise ImportError(name + " is imported")
+sys.meta_path.insert(0, No())
+import {", ".join(f"eyewear.{o}" for o in LIGHT)}'''
+    res = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert res.returncode == 0, res.stderr
+
+# -- Notebooks and links
+
+@pytest.mark.parametrize('i,name', list(enumerate(LESSONS, 1)))
+def test_lesson_is_there(i, name):
+    cells = json.loads(text(f'nbs/{i:02}_{name}.ipynb'))['cells']
+    assert re.match(r'# \w.*\n+> \w', links.source(cells[0]))
+    code = [links.source(c) for c in cells if c['cell_type'] == 'code']
+    assert any(f'#| default_exp {name}' in o for o in code)
+
+def test_notebooks_are_small():
+    assert not [f.name for f in (ROOT/'nbs').glob('**/*.ipynb') if f.stat().st_size > 300_000]
+
+def test_links_are_in_step(tmp_path): assert links.write_links(copy(tmp_path)) == []
+
+def test_links_follow_settings(tmp_path):
+    links.write_links(copy(tmp_path))
+    before = {f: json.loads(f.read_text()) for f in (tmp_path/'nbs').glob('0[1-6]*.ipynb')}
+    s = tmp_path/'settings.ini'
+    s.write_text(s.read_text().replace(cfg['git_url'], 'https://github.com/somebody/specs').replace('branch = main', 'branch = trunk'))
+    changed = links.write_links(tmp_path)
+    assert links.write_links(tmp_path) == []
+    assert {'pyproject.toml', 'README.md', 'nbs/index.ipynb', *(str(f.relative_to(tmp_path)) for f in before)} == set(changed)
+    owner = '/'.join(cfg['git_url'].split('/')[-2:])
+    assert not [f for f in changed if owner in (tmp_path/f).read_text()]
+    assert tomllib.loads((tmp_path/'pyproject.toml').read_text())['project']['urls'] == dict(
+        Repository='https://github.com/somebody/specs', Documentation='https://somebody.github.io/specs')
+    assert 'git clone https://github.com/somebody/specs\n' in (tmp_path/'README.md').read_text()
+    for f, nb in before.items():
+        new = json.loads(f.read_text())
+        assert f'somebody/specs/blob/trunk/nbs/{f.name}' in links.source(new['cells'][1])
+        made = links.BADGES, links.INSTALL
+        rest = lambda nb: [c for c in nb['cells'] if not any(o in links.source(c) for o in made)]
+        assert rest(new) == rest(nb) and len(new['cells']) == len(nb['cells']) and new['metadata'] == nb['metadata']
+
+def test_links_make_a_lesson_complete():
+    md = dict(cell_type='markdown', id='a', metadata={}, source=['# A\n', '> b'])
+    code = dict(cell_type='code', id='b', metadata={}, execution_count=None, outputs=[], source=['#| default_exp a'])
+    nb = dict(cells=[md, dict(md, id='c'), code])
+    conf = links.settings(ROOT)
+    links.lesson(nb, '01_a.ipynb', conf)
+    assert [c['id'] for c in nb['cells']] == ['a', 'badges', 'c', 'install', 'b']
+    nb['cells'][1]['source'] = nb['cells'][1]['source'][:1]           # an old one, in another place, is replaced
+    nb['cells'].insert(0, nb['cells'].pop(3))
+    nb['cells'].insert(0, nb['cells'].pop(1))
+    links.lesson(nb, '01_a.ipynb', conf)
+    assert [c['id'] for c in nb['cells']] == ['a', 'badges', 'c', 'install', 'b'] and len(nb['cells'][1]['source']) == 2
+
+def test_address_stands_nowhere_else(tmp_path):
+    made = re.compile(r'settings\.ini|pyproject\.toml|README\.md|nbs/(0[1-6]\w+|index)\.ipynb|eyewear/\w+\.py')
+    owner = '/'.join(cfg['git_url'].split('/')[-2:])
+    copy(tmp_path)
+    found = [f for f in tmp_path.rglob('*') if f.is_file() and owner.encode() in f.read_bytes()]
+    assert not [f for f in found if not made.fullmatch(str(f.relative_to(tmp_path)))]
+
+def run_install_cell(monkeypatch, have, colab=False, **env):
+    "What the install cell runs on a machine that has the distributions `have`"
+    calls = []
+    monkeypatch.setattr('importlib.metadata.distributions', lambda: [SimpleNamespace(name=k, version=v) for k, v in have.items()])
+    monkeypatch.setattr(subprocess, 'check_call', lambda cmd: calls.append(cmd))
+    for k in [k for k in os.environ if k.startswith('PAPERSPACE_')]: monkeypatch.delenv(k)
+    for k, v in env.items(): monkeypatch.setenv(k, v)
+    if colab: monkeypatch.setitem(sys.modules, 'google.colab', ModuleType('google.colab'))
+    else: monkeypatch.delitem(sys.modules, 'google.colab', raising=False)
+    for f in sorted((ROOT/'nbs').glob('0[1-6]*.ipynb')):
+        code = [links.source(c) for c in json.loads(f.read_text())['cells'] if c['cell_type'] == 'code'][0]
+        exec(code, {})
+    return calls
+
+TORCH = {'torch': '2.9.0+cu126', 'torchvision': '0.24.0+cu126', 'numpy': '2.0.2'}
+
+def test_install_cell_does_nothing_at_home(monkeypatch): assert run_install_cell(monkeypatch, TORCH) == []
+
+@pytest.mark.parametrize('host', [dict(colab=True), dict(PAPERSPACE_FQDN='x')])
+def test_install_cell_on_a_host(monkeypatch, host):
+    calls = run_install_cell(monkeypatch, TORCH, **host)
+    assert len(calls) == len(LESSONS)
+    want = f"{cfg['lib_name']}[tutorial] @ git+{cfg['git_url']}"
+    for o in calls:
+        assert o[:4] == [sys.executable, '-m', 'pip', 'install'] and o[-3:] == [want, 'torch==2.9.0+cu126', 'torchvision==0.24.0+cu126']
+
+def test_install_cell_installs_once(monkeypatch):
+    assert run_install_cell(monkeypatch, {**TORCH, 'eyewear': '0.1.0', 'dicebear-core': '10'}, colab=True) == []
+
+def test_readme_example_runs(tmp_path, monkeypatch):
+    from PIL import Image
+    from tinymodel import tiny_model
+    tiny_model(tmp_path/'eyewear.onnx')
+    Image.new('RGB', (64, 64), 'red').save(tmp_path/'portrait.jpg')
+    monkeypatch.chdir(tmp_path)
+    lines = re.search(r'```python\n(.+?)```', text('README.md'), re.S)[1].strip().splitlines()
+    env = {}
+    exec('\n'.join(lines[:-1]), env)
+    assert len(lines) == 3 and eval(lines[-1], env).label == 'glasses'
+
+def test_readme_maker():
+    code = dict(cell_type='code', source=['#| eval: false\n', '1+1'], outputs=[dict(data={'text/plain': ['2']})])
+    md = links.readme(dict(cells=[dict(cell_type='markdown', source=['# A']), code]))
+    assert md.split('\n\n')[1:] == ['# A', '```python\n1+1\n```', '```\n2\n```\n']
+
+def test_readme_is_short(): assert len(text('README.md').splitlines()) < 90
+
+# -- Pinned versions
+
+def pins(name):
+    lines = text(name).splitlines()
+    odd = [l for l in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[\w.+!]+( ; [\w\s.'<>=!()]+)?", l)]
+    assert not odd                                                  # no index, host or path of the machine that made them
+    return {norm(l.split('==')[0]): l.split('==')[1].split()[0] for l in lines}
+
+@pytest.mark.parametrize('name,kinds', [('constraints.txt', REQS), ('constraints-light.txt', ['requirements'])])
+def test_every_requirement_is_pinned(name, kinds):
+    have = pins(name)
+    for req in (Requirement(o) for kind in kinds for o in REQS[kind]): assert req.specifier.contains(have[norm(req.name)])
+
+def test_the_two_environments():
+    full, light = pins('constraints.txt'), pins('constraints-light.txt')
+    assert full['ipywidgets'].startswith('7.') and light['ipywidgets'].startswith('8.')
+    assert set(make.LIGHT_TOOLS) <= set(light) and not {'torch', 'torchvision', 'fastai', 'timm', 'fastbook'} & set(light)
+
+def test_conda_installs_the_same():
+    env = yaml.safe_load(text('environment.yml'))
+    assert env['name'] == cfg['lib_name'] and env['dependencies'][-1]['pip'] == ['-c constraints.txt', '-e .[tutorial]']
+    assert f"python>={cfg['min_python']},<{make.PYTHONS[1][0]}.{make.PYTHONS[1][1]+1}" in env['dependencies']
+
+# -- make
+
+def test_makefile_lists_the_targets():
+    want = [f.__name__ for f in make.TARGETS]
+    out = subprocess.check_output(['make', '--no-print-directory'], cwd=ROOT, text=True)
+    assert [l.split()[1] for l in out.splitlines()] == want
+    assert set(re.search(r'^\.PHONY: (.+)', text('Makefile'), re.M)[1].split()) == set(want)
+
+@pytest.fixture
+def calls(monkeypatch, tmp_path):
+    "`make` on a machine of its own; what it would run"
+    calls = []
+    for name in ('VENV', 'LIGHT'): monkeypatch.setattr(make, name, tmp_path/name)
+    for name in ('SOURCE', 'LIMIT', 'LABELS', 'PORT', 'SERVE', 'TORCH_BACKEND'): monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(make, 'call', lambda *cmd, **kw: calls.append([str(o) for o in cmd]))
+    monkeypatch.setattr(make.os, 'execv', lambda path, argv: calls.append(argv))
+    monkeypatch.setattr(make.os, 'chdir', lambda path: None)
+    monkeypatch.setattr(make.platform, 'system', lambda: 'Linux')
+    monkeypatch.setattr(make.platform, 'machine', lambda: 'x86_64')
+    def made(path): (path/'bin').mkdir(parents=True, exist_ok=True); (path/'bin'/'uv').touch()
+    monkeypatch.setattr(make, 'make_venv', made)
+    monkeypatch.setattr(make.shutil, 'disk_usage', lambda path: SimpleNamespace(free=50e9))
+    return calls
+
+def stopped(capsys, f, *args):
+    "The one line that `f` stops with"
+    with pytest.raises(SystemExit) as e: f(*args)
+    lines = capsys.readouterr().err.splitlines()
+    assert e.value.code == 2 and len(lines) == 1
+    return lines[0]
+
+OTHERS = ('Windows', 'AMD64', ''), ('Darwin', 'x86_64', '14.1'), ('Darwin', 'arm64', '13.6'), ('Linux', 'riscv64', '')
+
+@pytest.mark.parametrize('system,machine,mac', OTHERS)
+def test_another_machine(calls, monkeypatch, capsys, system, machine, mac):
+    for k, v in dict(system=system, machine=machine, mac_ver=(mac,)).items(): monkeypatch.setattr(make.platform, k, lambda v=v: v)
+    assert 'needs ' in stopped(capsys, make.run) and not calls
+
+@pytest.mark.parametrize('system,machine,mac', [('Linux', 'aarch64', ''), ('Darwin', 'arm64', '14.0'), ('Darwin', 'arm64', '26.1')])
+def test_a_machine_that_will_do(calls, monkeypatch, system, machine, mac):
+    for k, v in dict(system=system, machine=machine, mac_ver=(mac,)).items(): monkeypatch.setattr(make.platform, k, lambda v=v: v)
+    make.run()
+    assert len(calls) == 2
+
+def test_another_python(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(make, 'version_of', lambda o: (3,10,1))
+    assert 'needs Python 3.11, 3.12 or 3.13' in stopped(capsys, make.find_python)
+    monkeypatch.setattr(make, 'version_of', lambda o: (3,12,0))
+    assert 'python3.12-venv' in stopped(capsys, make.find_python)
+    monkeypatch.setattr(make, 'version_of', lambda o: (3,13,1) if o == 'python3.13' else None)
+    assert make.find_python() == 'python3.13'
+
+def test_old_python_can_read_it():
+    for name in ('make.py', 'links.py'): ast.parse(text(f'.ci/{name}'), feature_version=(3,7))
+
+def test_python_is_asked():
+    assert make.version_of(sys.executable) == (*sys.version_info[:2], 1)
+    assert make.version_of('no-such-python') is None
+
+def test_size_is_said_and_disk_checked(calls, monkeypatch, capsys):
+    make.run()
+    assert '6.8 GB into .venv, once (50 GB free; TORCH_BACKEND=cpu brings 2.1 GB instead)' in capsys.readouterr().out
+
+def test_full_disk(calls, monkeypatch, capsys):
+    monkeypatch.setattr(make.shutil, 'disk_usage', lambda path: SimpleNamespace(free=5e9))
+    assert '7.8 GB of free disk are needed' in stopped(capsys, make.run) and not calls
+    monkeypatch.setenv('TORCH_BACKEND', 'cpu')
+    make.run()
+    assert len(calls) == 2
+
+def test_run_installs_once(calls, monkeypatch, tmp_path):
+    monkeypatch.setattr(make, 'ROOT', copy(tmp_path/'repo'))
+    make.run(); make.run()
+    install, *rest = calls
+    assert install[1:3] == ['pip', 'install'] and install[install.index('-c')+1] == 'constraints.txt' and install[-1] == '.[tutorial]'
+    assert rest == [['eyewear-run']]*2
+    for name in ('settings.ini', 'setup.py', 'pyproject.toml', 'constraints.txt'):
+        calls.clear()
+        with open(tmp_path/'repo'/name, 'a') as f: f.write('\n')
+        make.run(); make.run()
+        assert [o[0] for o in calls] == [str(make.VENV/'bin'/'uv'), 'eyewear-run', 'eyewear-run']
+
+def test_more_extras_are_added(calls):
+    make.setup('tutorial'); make.setup('tutorial', 'dev'); make.setup('tutorial'); make.setup('dev')
+    assert [o[-1] for o in calls] == ['.[tutorial]', '.[dev,tutorial]']
+
+TWO = ['--torch-backend', 'cpu', '--reinstall-package', 'torch', '--reinstall-package', 'torchvision'] # from one place, both
+
+def test_torch_backend(calls, monkeypatch):
+    make.setup('tutorial')
+    monkeypatch.setenv('TORCH_BACKEND', 'cpu')
+    make.setup('tutorial')
+    monkeypatch.delenv('TORCH_BACKEND')
+    make.setup('tutorial')                                            # stays as it was chosen
+    make.setup('dev')
+    plain, cpu, dev = calls
+    assert '--torch-backend' not in plain and cpu[-8:-2] == TWO and dev[-4:-2] == TWO[:2]
+
+def test_failed_install_is_done_again(calls, monkeypatch, capsys):
+    def fail(*cmd, **kw): raise SystemExit(1)
+    make.setup('tutorial')
+    monkeypatch.setenv('TORCH_BACKEND', 'cpu')
+    with monkeypatch.context() as m:
+        m.setattr(make, 'call', fail)
+        with pytest.raises(SystemExit): make.setup('tutorial')
+    assert 'TORCH_BACKEND needs a host of PyTorch' in capsys.readouterr().err
+    make.setup('tutorial')
+    assert len(calls) == 2 and calls[1][-8:-2] == TWO
+
+def test_run_passes_what_was_given(calls, monkeypatch):
+    for k, v in dict(SOURCE='/my photos', LIMIT='20', LABELS='cups,plates', PORT='0', SERVE='0').items(): monkeypatch.setenv(k, v)
+    make.run()
+    assert calls[-1] == ['eyewear-run', '--source', '/my photos', '--limit', '20', '--labels', 'cups,plates', '--port', '0', '--serve', '0']
+
+def test_environment_made_elsewhere_is_made_again(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(make, 'call', lambda *cmd, **kw: calls.append(cmd))
+    monkeypatch.setattr(make, 'version_of', lambda o: (3,11,1))
+    venv = tmp_path/'.venv'
+    venv.mkdir()
+    (venv/'pyvenv.cfg').write_text(f'home = /usr/bin\ncommand = /usr/bin/python3 -m venv {venv}\n')
+    make.make_venv(venv)
+    assert not calls
+    (venv/'pyvenv.cfg').write_text('home = /usr/bin\ncommand = /usr/bin/python3 -m venv /elsewhere/.venv\n')
+    make.make_venv(venv)
+    assert calls[0][-2:] == ('--clear', venv)
+
+def test_failures_are_passed_on():
+    for rc in (1, 5):                                                 # 5: pytest found no test
+        with pytest.raises(SystemExit) as e: make.call(sys.executable, '-c', f'raise SystemExit({rc})')
+        assert e.value.code == rc
+
+def test_change_by_a_tool_is_a_failure(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(make, 'ROOT', tmp_path)
+    monkeypatch.setattr(make, 'links', lambda: None)
+    (tmp_path/'nbs').mkdir()
+    nb = tmp_path/'nbs'/'a.ipynb'
+    nb.write_text('{}')
+    monkeypatch.setattr(make, 'call', lambda *cmd: None)
+    make.in_step()
+    monkeypatch.setattr(make, 'call', lambda *cmd: nb.write_text('{ }'))
+    assert 'nbs/a.ipynb' in stopped(capsys, make.in_step)
+
+def test_no_app_tests_is_a_failure(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(make, 'ROOT', tmp_path)
+    assert 'no test' in stopped(capsys, make.light_tests)
+
+@pytest.mark.parametrize('had_venv', [False, True])
+def test_ci_passes_the_status_on(tmp_path, had_venv):
+    (tmp_path/'.ci').mkdir()
+    shutil.copy(ROOT/'.ci'/'run', tmp_path/'.ci'/'run')
+    (tmp_path/'Makefile').write_text('test:\n\t@test ! -e .venv && echo "$$PYTHONPATH|made it" && exit $(RC)\n')
+    (tmp_path/'.gitignore').write_text('.venv\n')
+    git = 'git', '-c', 'user.name=a', '-c', 'user.email=a@b.c', '-c', 'init.defaultBranch=main'
+    for cmd in (['init', '-q'], ['add', '.'], ['commit', '-qm', 'a']): subprocess.check_call([*git, *cmd], cwd=tmp_path)
+    if had_venv: (tmp_path/'.venv').mkdir()
+    for rc in ('0', '5'):
+        env = dict(os.environ, RC=rc, PYTHONPATH='/by/hand')
+        res = subprocess.run(['bash', '.ci/run'], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert '|made it' in res.stdout and '/by/hand' not in res.stdout, res.stderr
+        assert (res.returncode == 0) == (rc == '0')
+    assert (tmp_path/'.venv').exists() == had_venv and not (tmp_path/'build'/'ci').exists()
+
+# -- Packages and hosts
+
+def test_source_and_wheel_carry_the_page(tmp_path):
+    src = copy(tmp_path/'src')
+    cmd = sys.executable, '-m', 'build', '--no-isolation', '--skip-dependency-check'
+    subprocess.run([*cmd, '-o', tmp_path/'dist', src], check=True, capture_output=True)
+    (sdist,), (wheel,) = (tmp_path/'dist').glob('*.tar.gz'), (tmp_path/'dist').glob('*.whl')
+    with zipfile.ZipFile(wheel) as z:
+        assert z.read('eyewear/static/app.ipynb').decode() == text('nbs/app.ipynb')
+        names = set(z.namelist())
+    static = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'static').rglob('*') if f.is_file()}
+    assert static | {f'eyewear/{m}.py' for m in MODULES} <= names
+    assert not [o for o in names if not o.startswith(('eyewear/', f"eyewear-{cfg['version']}.dist-info/"))]
+    with tarfile.open(sdist) as t: names = {o.split('/', 1)[-1] for o in t.getnames()}
+    assert {'settings.ini', 'constraints.txt', 'nbs/app.ipynb', 'LICENSE'} <= names
+
+def test_hosts_start_the_light_app():
+    assert text('requirements.txt').splitlines() == ['-c constraints-light.txt', '.']
+    start = 'eyewear-app --ip 0.0.0.0 --port $PORT'
+    docker = text('Dockerfile').splitlines()
+    assert 'eyewear-app' in SCRIPTS and text('Procfile') == f'web: {start}\n' and start in docker[-1]
+    assert f"FROM python:{text('.python-version').strip()}-slim" in docker
+    steps = [o.split()[0] for o in docker if o and not o.startswith('#')]
+    assert steps.index('RUN') < steps.index('USER') < steps.index('CMD') and 'USER root' not in docker
+    for o in docker:
+        if o.startswith('COPY'): assert all((ROOT/f).exists() for f in o.split()[1:-1])
+
+def test_workflow_runs_everything_on_every_python():
+    flow = yaml.safe_load(text('.github/workflows/test.yaml'))
+    job, = flow['jobs'].values()
+    (a, lo), (b, hi) = make.PYTHONS
+    assert job['strategy']['matrix']['python'] == [f'3.{i}' for i in range(lo, hi+1)]
+    assert [o['run'] for o in job['steps'] if 'run' in o] == ['bash .ci/run']
+    assert any(o.startswith('macos') for o in job['strategy']['matrix']['os']) and flow['permissions'] == {'contents': 'read'}
