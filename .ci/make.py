@@ -135,13 +135,13 @@ def test():
     "Install, then everything: notebooks clean and in step, notebooks, pytest, the app in a light environment"
     start, times = time.time(), []
     with tempfile.TemporaryDirectory(prefix='eyewear-') as tmp:
-        env = dict(os.environ, EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='40', MPLBACKEND='agg')
-        for o in ('EYEWEAR_RUN', 'EYEWEAR_MODEL', 'EYEWEAR_LABELS', 'PYTHONPATH'): env.pop(o, None)
-        def home(name): return dict(env, EYEWEAR_HOME=str(Path(tmp)/name))
+        env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH' and not k.startswith('EYEWEAR_')}
+        def home(name, **kw): return dict(env, MPLBACKEND='agg', EYEWEAR_HOME=str(Path(tmp)/name), **kw)
+        small = home('lessons', EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='40')
         steps = dict(
             install=lambda: setup('tutorial', 'dev'),
             in_step=in_step,
-            notebooks=lambda: call(VENV/'bin'/'nbdev-test', '--n-workers', 1, '--do-print', '--timing', env=home('lessons')),
+            notebooks=lambda: call(VENV/'bin'/'nbdev-test', '--n-workers', 1, '--do-print', '--timing', env=small),
             tests=lambda: call(VENV/'bin'/'pytest', env=home('tests')),
             light=lambda: (setup_light(), call(LIGHT/'bin'/'pytest', *light_tests(), env=home('light'))))
         for name, step in steps.items():

@@ -60,9 +60,9 @@ def answers(f):
             self.say('Something went wrong here, and it was not your photo. Please load the page again.', 'wrong')
     return _f
 
-# %% ../nbs/06_app.ipynb #e4921d11
+# %% ../nbs/06_app.ipynb #b871e74e
 _css = """<style>
-.eyewear {max-width: 40rem; overflow: visible}
+.eyewear {max-width: 40rem; padding: 2px; overflow: visible}
 .eyewear .widget-html, .eyewear .widget-upload, .eyewear .widget-button {margin: 0}
 .eyewear .widget-html-content {font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere}
 .eyewear p {margin: 0 0 .5rem}
@@ -79,7 +79,7 @@ class ClassifierApp(widgets.VBox):
     def __init__(self,
         clf:Classifier, # What to ask
     ):
-        self.clf,self.photo = clf,None
+        self.clf,self.photo,self.small = clf,None,''
         self.btn_upload = widgets.FileUpload(accept='image/*', icon='')
         self.btn_run = widgets.Button(description='Classify', button_style='primary')
         self.out_pl,self.lbl_pred = widgets.HTML(),widgets.HTML()
@@ -92,18 +92,19 @@ class ClassifierApp(widgets.VBox):
 
     def say(self, text, kind=''):
         "Show `text`, below the photo if there is one"
-        self.out_pl.value = thumb(self.photo, alt=self.name) if self.photo else ''
+        self.out_pl.value = self.small
         self.lbl_pred.value = f'<p class="{kind}" role="status">{escape(text)}</p>'
 
-# %% ../nbs/06_app.ipynb #92a06de7
+# %% ../nbs/06_app.ipynb #4ce2073d
 @patch
 @answers
 def on_upload(self:ClassifierApp, change):
     "Show the photo that has come"
-    self.photo,file = None,latest(self.btn_upload)
+    self.photo,self.small,file = None,'',latest(self.btn_upload)
     if not file: return
-    self.name = file[0]
-    self.photo = open_photo(file[1], self.name)
+    name,data = file
+    self.photo = open_photo(data, name)
+    self.small = thumb(self.photo, alt=name)
     self.say('Press Classify.')
 
 @patch

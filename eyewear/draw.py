@@ -15,7 +15,7 @@ from io import BytesIO
 
 from PIL import Image
 
-# %% ../nbs/parts/draw.ipynb #36f14397
+# %% ../nbs/parts/draw.ipynb #c9b53a3e
 def _nums(s, *drop): return [f'variant{i:02}' for i in s if i not in drop]
 _STYLES = {
     'open-peeps': dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(7,5,91), part='accessories',
@@ -29,13 +29,13 @@ _STYLES = {
     'lorelei': dict(eyes=((49,47.5,9),(69.5,46,7)), ears=((28,52),(74,45)), view=(9,6,88), part='glasses', glasses=['variant01','variant03'],
         sunglasses=['variant02'], options=dict(hairVariant=_nums(range(1,49), 15,16,21,40,41,45),
             skinColor=['#ffffff','#ffe6d1','#f3c9a5','#d9a074','#b57a4c','#94602f'], hairColor=['#000000','#2a1a12','#5b3216','#7a1f12','#3b3b46'])),
-    'voxel-art': dict(eyes=((32.5,43,6.5),(60,43,6.5)), ears=((23,43),(71,43)), view=(9,10,80), part='glasses', glasses=['round','square','cat'],
+    'voxel-art': dict(eyes=((32.5,43,6.5),(60,43,6.5)), ears=((23,43),(71,43)), view=(9,10,80), part='glasses', glasses=['round','cat'],
         sunglasses=['shades'], options=dict(eyesVariant=['open','soft','happy','sleepy','side','closed','wide'])),
     'notionists': dict(eyes=((48,44,4.8),(60,44,4.2)), ears=((35,47),(63,43)), view=(19,10,66), part='glasses', glasses=['variant03','variant08','variant11'],
         sunglasses=['variant01','variant04','variant05','variant06','variant07','variant09','variant10'],
         options=dict(gestureProbability=0, paperColor=['#ffffff','#fff4e0','#ffe3cc','#f0cba8','#d7a77c'])),
     'adventurer': dict(eyes=((30,56,7.5),(52,54,8)), ears=((21,57),(77,57)), view=(2,6,94), part='glasses',
-        glasses=['variant04'], sunglasses=['variant01'],
+        sunglasses=['variant01'],
         options=dict(eyesVariant=_nums(range(1,27), 8,22), hairVariant=[f'short{i:02}' for i in range(1,20) if i not in (6,)] +
             [f'long{i:02}' for i in range(1,27) if i not in (4,6,8,20,22,26)])),
     'micah': dict(eyes=((44,41,7.5),(62,39,7.5)), ears=((31,48),(72,38)), view=(10,5,88), part='glasses', glasses=['round','square'],

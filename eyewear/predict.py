@@ -75,21 +75,19 @@ def _session(path):
     except Exception as e:
         raise ModelError(f'{path}: no model file, or a damaged one ({str(e).splitlines()[0][:120]}); {_make}') from e
 
-# %% ../nbs/parts/predict.ipynb #62c762e0
-def _ask(labels): return f'Which is it: {" or ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))}?'
-
+# %% ../nbs/parts/predict.ipynb #08062e06
 def _meta(session, path):
     "Labels, size, question and all the metadata of the model at `path`, checked"
     meta = session.get_modelmeta().custom_metadata_map
     try:
-        labels,size = json.loads(meta['labels']),int(meta['size'])
+        labels,size,question = json.loads(meta['labels']),int(meta['size']),meta['question']
         if len(set(labels))!=len(labels) or not all(isinstance(o, str) for o in labels) or not 8<=size<=2048: raise ValueError
     except (KeyError, ValueError, TypeError):
-        raise ModelError(f'{path}: an .onnx file, but none of ours (no labels and size in its metadata); {_make}') from None
+        raise ModelError(f'{path}: an .onnx file, but none of ours (no labels, size and question in its metadata); {_make}') from None
     rule = f'squeeze {_squeeze(size)}, centre {size}'
     if meta.get('resize', rule)!=rule:
         raise ModelError(f'{path}: wants its photos as "{meta["resize"]}", and this eyewear does "{rule}"; `pip install -U eyewear`')
-    return labels, size, meta.get('question') or _ask(labels), meta
+    return labels,size,question,meta
 
 # %% ../nbs/parts/predict.ipynb #597e03ba
 class Classifier:

@@ -1,0 +1,185 @@
+"From a photo to a label: the model file, the search for it, and `eyewear-predict`."
+import csv, io, os, subprocess, sys
+from pathlib import Path
+import numpy as np
+import pytest
+from PIL import Image
+from eyewear.core import EyewearError, PhotoError
+from eyewear.predict import Classifier, ModelError, Prediction, find_model, fit, predict_files
+from tinymodel import COLOURS, SEED, tiny_model
+
+SCRIPT = 'import sys; from eyewear.predict import main\nif __name__ == "__main__": sys.exit(main())\n'
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path, monkeypatch):
+    "An empty home, and no model named"
+    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'work'))
+    monkeypatch.delenv('EYEWEAR_MODEL', raising=False)
+    monkeypatch.chdir(tmp_path)
+
+@pytest.fixture
+def model(tmp_path): return tiny_model(tmp_path/'eyewear.onnx')
+
+@pytest.fixture
+def script(tmp_path):
+    "`eyewear-predict`, from a file as pip would install it"
+    (tmp_path/'eyewear-predict').write_text(SCRIPT)
+    def run(*args, **env):
+        return subprocess.run([sys.executable, 'eyewear-predict', *map(str, args)], cwd=tmp_path, env=os.environ | env, capture_output=True, text=True)
+    return run
+
+def table(text): return list(csv.DictReader(io.StringIO(text)))
+
+# -- The photo
+
+@pytest.mark.parametrize('size,side', [(224,256), (128,152), (192,224), (300,344)])
+def test_fit_is_the_squeeze_and_the_centre(size, side):
+    img = Image.fromarray(np.random.default_rng(0).integers(0, 256, (331,517,3), dtype=np.uint8))
+    edge = (side-size)//2
+    want = np.asarray(img.resize((side,side), Image.Resampling.BILINEAR))[edge:edge+size, edge:edge+size]
+    got = fit(img, size)
+    assert got.dtype == np.uint8 and got.shape == (size,size,3) and (got == want).all()
+
+@pytest.mark.parametrize('shape', [(331,517), (517,331), (40,40), (224,224), (256,256), (30,900)])
+def test_fit_is_what_fastai_does_with_validation_photos(shape):
+    pytest.importorskip('fastai', reason='the light environment has no fastai')
+    from fastai.vision.all import PILImage, RandomResizedCrop
+    img = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*shape,3), dtype=np.uint8))
+    want = np.asarray(RandomResizedCrop(224, min_scale=.5)(PILImage.create(np.asarray(img)), split_idx=1))
+    assert (fit(img, 224) == want).all()
+
+# -- The answer
+
+@pytest.mark.parametrize('label,colour', zip(SEED, COLOURS.values()))
+def test_label_and_all_probabilities(model, label, colour):
+    p = Classifier(model)(Image.new('RGB', (640,480), colour))
+    assert p.label == label and p.prob == p.probs[label] == max(p.probs.values())
+    assert list(p.probs) == list(SEED) and sum(p.probs.values()) == pytest.approx(1, abs=1e-5)
+
+def test_path_bytes_file_and_image_are_one(model, tmp_path):
+    clf, img = Classifier(model), Image.new('RGB', (300,200), (90,200,30))
+    img.save(tmp_path/'a.png')
+    data = (tmp_path/'a.png').read_bytes()
+    with open(tmp_path/'a.png', 'rb') as f: answers = [clf(o).probs for o in (img, tmp_path/'a.png', str(tmp_path/'a.png'), data, memoryview(data), f)]
+    assert all(o == answers[0] for o in answers)
+
+def test_photo_is_looked_at_upright(model, tmp_path):
+    "Red above blue, stored lying on its side: the centre crop of a turned photo is the same, its top row is not"
+    img = Image.new('RGB', (480,640), 'red')
+    exif = Image.Exif()
+    exif[274] = 6
+    img.save(tmp_path/'a.jpg', exif=exif)
+    assert Classifier(model)(tmp_path/'a.jpg').label == 'glasses'
+
+def test_prediction_prints_well():
+    p = Prediction(dict(cups=.25, plates=.75))
+    assert (str(p), repr(p)) == ('Prediction: plates; Probability: 0.7500', 'plates 0.7500, cups 0.2500')
+
+def bad_photos(tmp_path):
+    "Files that are no photos, by name"
+    Image.new('RGB', (400,300), 'red').save(tmp_path/'whole.jpg')
+    whole = (tmp_path/'whole.jpg').read_bytes()
+    (tmp_path/'whole.jpg').unlink()
+    png = io.BytesIO()
+    Image.new('L', (8,8)).save(png, 'PNG')
+    huge = bytearray(png.getvalue())
+    huge[16:24] = (50_000).to_bytes(4, 'big')*2
+    import zlib
+    huge[29:33] = zlib.crc32(bytes(huge[12:29])).to_bytes(4, 'big')
+    return {'text.jpg':b'a letter', 'page.png':b'<!DOCTYPE html><script>alert(1)</script>', 'empty.jpg':b'', 'cut.jpg':whole[:len(whole)//2], 'huge.png':bytes(huge)}
+
+def test_bad_photo_is_a_photo_error(model, tmp_path):
+    clf = Classifier(model)
+    for name,data in bad_photos(tmp_path).items():
+        with pytest.raises(PhotoError) as e: clf(data, name)
+        assert str(e.value).startswith(f'{name}: ') and '\n' not in str(e.value)
+
+# -- The model file
+
+def fails(model, *words):
+    with pytest.raises(ModelError) as e: Classifier(model)
+    assert isinstance(e.value, EyewearError) and '\n' not in str(e.value)
+    assert all(o in str(e.value) for o in words), str(e.value)
+
+def test_bad_model_says_what_to_do(tmp_path, model):
+    whole = model.read_bytes()
+    for name,data in {'empty':b'', 'text':b'no model', 'cut':whole[:300], 'noise':np.random.default_rng(0).bytes(5000)}.items():
+        (tmp_path/f'{name}.onnx').write_bytes(data)
+        fails(tmp_path/f'{name}.onnx', f'{name}.onnx: ', 'eyewear-run')
+
+@pytest.mark.parametrize('change,word', [(dict(LABELS=None), 'metadata'), (dict(LABELS='glasses'), 'metadata'), (dict(LABELS='["a","b"]'), '2 labels'),
+    (dict(LABELS='["a","a","b","c"]'), 'metadata'), (dict(LABELS='[]'), '0 labels'), (dict(LABELS='{"a":1}'), '1 labels'), (dict(QUESTION=None), 'metadata'),
+    (dict(SIZE='large'), 'metadata'), (dict(SIZE='128', RESIZE=None), 'photo'), (dict(SIZE='10000000'), 'metadata'), (dict(RESIZE='pad 224'), 'pad 224')])
+def test_foreign_model_says_so(tmp_path, change, word): fails(tiny_model(tmp_path/'foreign.onnx', **change), 'foreign.onnx: ', word)
+
+def test_missing_model_says_so(tmp_path, monkeypatch):
+    fails('no_such.onnx', 'no_such.onnx: ', 'eyewear-run')
+    fails(None, 'there is no model yet', 'EYEWEAR_MODEL')
+    monkeypatch.setenv('EYEWEAR_MODEL', 'gone.onnx')
+    fails(None, 'gone.onnx: ', 'from EYEWEAR_MODEL')
+
+def test_model_is_found_in_this_order(tmp_path, monkeypatch):
+    def put(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tiny_model(path)
+    deploy = put(tmp_path/'deploy'/'eyewear.onnx')
+    assert find_model() == deploy
+    old = put(tmp_path/'work'/'runs'/'2026-01-01_00-00-00'/'eyewear.onnx')
+    assert find_model() == old
+    new = put(tmp_path/'work'/'runs'/'2026-01-02_00-00-00'/'eyewear.onnx')
+    (tmp_path/'work'/'runs'/'2026-01-03_00-00-00').mkdir()
+    assert find_model() == new
+    monkeypatch.setenv('EYEWEAR_MODEL', str(put(tmp_path/'named'/'m.onnx')))
+    assert find_model() == tmp_path/'named'/'m.onnx' and find_model(old) == old and find_model(old.parent) == old
+
+# -- The table
+
+def test_files_and_folders_become_a_table(model, tmp_path, script):
+    photos = tmp_path/'photos'
+    for o in ('sub','.hidden'): (photos/o).mkdir(parents=True)
+    for name,colour in {'b.png':'red', 'sub/c.jpg':'blue', '.hidden/d.png':'red'}.items(): Image.new('RGB', (90,60), colour).save(photos/name)
+    (photos/'a.jpg').write_text('a letter')
+    (photos/'notes.txt').write_text('no photo, and not called one')
+    res = script('photos', 'photos/notes.txt', 'gone.png', '--model', model)
+    assert (res.returncode, res.stderr) == (0, '')
+    rows = table(res.stdout)
+    assert [(Path(r['file']).as_posix(), r['label']) for r in rows] == [('photos/a.jpg',''), ('photos/b.png','glasses'), ('photos/sub/c.jpg','VR'),
+                                                             ('photos/notes.txt',''), ('gone.png','')]
+    assert 'not a photo' in rows[0]['reason'] and 'no such file' in rows[-1]['reason'] and not rows[1]['reason']
+    assert [float(rows[1][f'prob_{o}']) for o in SEED] == pytest.approx([1,0,0,0], abs=1e-3) and rows[1]['prob'] == rows[1]['prob_glasses']
+
+def test_table_goes_into_a_file(model, tmp_path, script):
+    Image.new('RGB', (90,60), 'lime').save(tmp_path/'ä, b.png')
+    res = script('ä, b.png', '--model', model, '--out', 'out.csv')
+    assert res.returncode == 0 and res.stdout == '' and 'out.csv' in res.stderr
+    row, = table((tmp_path/'out.csv').read_text(encoding='utf-8'))
+    assert (row['file'], row['label']) == ('ä, b.png', 'sunglasses')
+
+def test_script_ends_in_one_line(model, tmp_path, script):
+    (tmp_path/'letter.jpg').write_text('a letter')
+    (tmp_path/'nothing').mkdir()
+    (tmp_path/'broken.onnx').write_text('no model')
+    for args,word in [(['letter.jpg'], 'there is no model yet'), (['letter.jpg', '--model', 'gone.onnx'], 'gone.onnx'),
+                      (['letter.jpg', '--model', 'broken.onnx'], 'broken.onnx'), (['letter.jpg', '--model', model], 'none of the 1 file'),
+                      (['nothing', '--model', model], 'nothing: no photo'), ([], 'no photo was named'),
+                      (['letter.jpg', '--model', model, '--out', 'gone/out.csv'], 'gone/out.csv')]:
+        env = {} if '--model' in args else dict(EYEWEAR_HOME=str(tmp_path/'none'))
+        res = script(*args, **env)
+        assert res.returncode == 2 and word in res.stderr and res.stderr.count('\n') == 1, (args, res.stderr)
+
+def test_help_tells_of_each_argument(script):
+    res = script('--help')
+    assert res.returncode == 0 and all(o in res.stdout for o in ('paths', '--model', '--out', 'EYEWEAR_MODEL'))
+
+def test_reader_may_stop_early(model, tmp_path):
+    (tmp_path/'eyewear-predict').write_text(SCRIPT)
+    Image.new('RGB', (9,9), 'red').save(tmp_path/'a.png')
+    with subprocess.Popen([sys.executable, 'eyewear-predict', *['a.png']*3000, '--model', str(model)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        assert p.stdout.readline().startswith(b'file,')
+        p.stdout.close()
+        assert p.stderr.read() == b''
+    assert p.returncode == 0
+
+def test_is_a_function_too(model, tmp_path):
+    Image.new('RGB', (90,60), 'blue').save(tmp_path/'a.png')
+    assert predict_files(['a.png'], model, tmp_path/'out.csv') == 1
