@@ -39,13 +39,13 @@ def thumb(
     img.save(out, 'JPEG', quality=90)
     return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}">'
 
-# %% ../nbs/06_app.ipynb #c2111bc3
+# %% ../nbs/06_app.ipynb #37a577bb
 def server_log():
     "Where the owner of the page reads what went wrong"
     log = logging.getLogger('eyewear.app')
     if not log.handlers:
         try: where = open(sys.stderr.fileno(), 'w', closefd=False) # the terminal, past the cell that would show it on the page
-        except (OSError, ValueError, AttributeError): where = sys.stderr
+        except (OSError, ValueError, AttributeError): where = sys.__stderr__
         log.addHandler(logging.StreamHandler(where))
     return log
 

@@ -46,21 +46,22 @@ def cross_probs(
         with fast.no_bar(): probs[fold==k] = fast.get_preds()[0]
     return files,probs
 
-# %% ../nbs/04_interpret.ipynb #47b5401b
+# %% ../nbs/04_interpret.ipynb #72574465
 def rank_labels(
     files:list,     # Photos
     probs,          # Their out-of-sample probabilities `[n, labels]`
     vocab:list,     # Labels, in the order of `probs`
     share:float=.2, # Part of the photos that goes into the queue
+    first:list=(),  # Names that come first whatever their confidence, e.g. photos found under two labels
 )->list:            # Dicts with `name`, `label`, `guess`, `confidence` (of the label it carries) and `why`, lowest confidence first
     "A review queue: photos whose label the models trust least"
     vocab,out = list(vocab),[]
     for f,p in zip(files, probs):
         label,guess = f.parent.name,vocab[int(p.argmax())]
         conf = float(p[vocab.index(label)])
-        why = f'{guess} {float(p.max()):.0%}' if guess!=label else f'only {conf:.0%} sure'
+        why = 'found under two labels' if f.name in first else f'{guess} {float(p.max()):.0%}' if guess!=label else f'{conf:.0%} sure'
         out.append(dict(name=f.name, label=label, guess=guess, confidence=conf, why=why))
-    return sorted(out, key=lambda o: o['confidence'])[:int(len(out)*share)]
+    return sorted(out, key=lambda o: (o['name'] not in first, o['confidence']))[:int(len(out)*share)]
 
 # %% ../nbs/04_interpret.ipynb #df5449e9
 def review_by_key(

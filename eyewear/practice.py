@@ -18,7 +18,7 @@ from PIL import Image
 from .core import Dataset,SourceError,need,write_file
 from .draw import STYLES,background,credit,person,render,thing,warm
 
-# %% ../nbs/parts/practice.ipynb #0b1e71e5
+# %% ../nbs/parts/practice.ipynb #1e26e41d
 LABELS = ['glasses','sunglasses','VR','none'] # What can be drawn
 
 def portrait(
@@ -37,7 +37,8 @@ def _check(labels):
     "Raise an error unless all `labels` can be drawn"
     need('tutorial', 'drawing practice portraits', 'dicebear', 'dicebear_styles', 'resvg_py')
     bad = [o for o in labels if o not in LABELS]
-    if bad: raise SourceError(f"{', '.join(bad)}: cannot be drawn, the practice portraits have {', '.join(LABELS)}: use SOURCE=bing or a folder of your photos")
+    if bad: raise SourceError(f"{', '.join(bad)}: cannot be drawn, the practice portraits have {', '.join(LABELS)}: "
+        'use SOURCE=bing or a folder of your photos')
 
 # %% ../nbs/parts/practice.ipynb #4b1fc675
 def sheet(
@@ -70,7 +71,7 @@ def _counts(n):
     out = {k: max(1, round(n*v)) for k,v in TROUBLE.items()}
     return {**out, 'exact_duplicate':max(2, out['exact_duplicate']), 'truncated':1, 'html':1, 'empty':1}
 
-# %% ../nbs/parts/practice.ipynb #c5a164f3
+# %% ../nbs/parts/practice.ipynb #891c22fa
 def _plan(limit, labels, seed):
     "What lies at each place of the set: dicts with label, i, right, trouble and, for a copy, of"
     rng = random.Random(f'plan {limit} {labels} {seed}')
@@ -89,7 +90,7 @@ def _plan(limit, labels, seed):
 def _copy_of(p, free, same):
     "Make `p` a copy of a photo in `free`, under the same label or another"
     fits = [o for o in free if (o['label']==p['label'])==same] or free
-    if not fits: p.update(trouble='', kind=''); return
+    if not fits: return p.update(trouble='', kind='')
     of = fits[-1]
     free.remove(of)
     p.update(of=(of['label'],of['i']), right=of['right'])
@@ -118,7 +119,7 @@ def _two(rng):
     pair = list(zip(rng.sample(['VR',rng.choice(['none','glasses','sunglasses'])], 2), rng.sample(STYLES, 2), (26,74)))
     return ''.join(person(rng, o, style, at, .6) for o,style,at in pair)
 
-# %% ../nbs/parts/practice.ipynb #70c85abd
+# %% ../nbs/parts/practice.ipynb #80f31099
 _page = b'<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head><body>Hotlinking is not allowed.</body></html>\n'
 
 def _number(p, seed):
@@ -134,7 +135,9 @@ def _draw(p, seed):
         data = _draw(dict(p, label=p['of'][0], i=p['of'][1], kind='', of=None), seed)
         return _near(data, rng) if kind=='near_duplicate' else data
     if kind in ('html','empty'): return _page if kind=='html' else b''
-    if kind in ('no_portrait','two_people'): return _jpeg(render(background(rng)+(_two if kind=='two_people' else thing)(rng), size), quality)
+    if kind in ('no_portrait','two_people'):
+        back,what = background(rng),_two if kind=='two_people' else thing
+        return _jpeg(render(back+what(rng), size), quality)
     data = _jpeg(portrait(p['right'] or p['label'], n, size=size), quality)
     return data[:len(data)*2//5] if kind=='truncated' else data
 

@@ -69,7 +69,7 @@ def view_activations(
     acts = Activations(ds.path/'.cache'/f'{backbone.name}-{backbone.early}-{n_views}', )
     return acts([ds.row(f.name)['file_sha256'] for f in files], compute)
 
-# %% ../nbs/03_train.ipynb #217e790a
+# %% ../nbs/03_train.ipynb #355e0b7b
 class Views:
     "Pairs of activations and label: one augmented view at random, or the plain one"
     def __init__(self, acts, y, plain=False): store_attr()
@@ -88,11 +88,11 @@ def fit_late(
 )->Learner:             # Trained on the activations
     "Train the late layers and the head on cached activations, batch norm frozen"
     late.to(memory_format=torch.channels_last)
-    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], plain=True), bs=32, num_workers=0,
+    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], plain=True), bs=16, num_workers=0,
                                  device=default_device())
     fast = Learner(dls, late, loss_func=LabelSmoothingCrossEntropyFlat(), metrics=error_rate, splitter=default_split,
                    cbs=[FrozenBatchNorm(), *L(cbs)])
-    fast.fit_one_cycle(epochs, lr_max=[5e-4, 3e-3])
+    fast.fit_one_cycle(epochs, lr_max=[1e-3, 5e-3])
     return fast
 
 # %% ../nbs/03_train.ipynb #777c0324

@@ -59,7 +59,7 @@ def test_licence_is_whole():
 
 # -- Modules
 
-FLOORS = dict(core=0, practice=1, predict=1, backbone=1, review=1, download=2, clean=2, train=2, interpret=3, export=3, app=3, run=4)
+FLOORS = dict(core=0, draw=0, predict=1, backbone=1, review=1, practice=1, near=1, fetch=1, download=2, clean=3, train=3, interpret=4, export=4, app=4, serve=4, run=5)
 LIGHT = 'core', 'predict', 'review', 'app'
 
 def imports(module):
