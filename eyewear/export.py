@@ -7,14 +7,14 @@ Docs: https://OWNER.github.io/eyewear/export.html.md"""
 # %% auto #0
 __all__ = ['Whole', 'question', 'export_onnx', 'parity', 'ensure_model', 'main']
 
-# %% ../nbs/05_export.ipynb #79703a69
+# %% ../nbs/05_export.ipynb #40f4bc76
 import json
 from . import __version__
+from fastai.vision.all import *
 from .core import *
 from .backbone import *
 from .train import *
 from .predict import Classifier
-from fastai.vision.all import *
 need('tutorial', 'exporting', 'onnx', 'onnxscript')
 
 # %% ../nbs/05_export.ipynb #8ef842a7
@@ -85,17 +85,19 @@ def parity(
     b = torch.tensor([[clf(f).probs[o] for o in learn.dls.vocab] for f in files])
     return float((a-b).abs().max())
 
-# %% ../nbs/05_export.ipynb #22407c71
+# %% ../nbs/05_export.ipynb #fb866e6c
 def ensure_model()->Path: # A model file
     "The model file of the newest run; made now, with all lessons before, where there is none"
-    from eyewear.download import load_dataset
+    from eyewear.clean import load_clean
     path = run_dir()/'eyewear.onnx'
     if path.exists(): return path
     print('No model file yet: making one now')
-    ds = load_dataset()
-    return export_onnx(load_model(ds, 'after'), ds)
+    ds = load_clean()
+    learn = load_model(ds, 'after')
+    learn.export(run_dir()/'eyewear-inf.pkl')
+    return export_onnx(learn, ds)
 
-# %% ../nbs/05_export.ipynb #32c1bd24
+# %% ../nbs/05_export.ipynb #12aa7e73
 from fastcore.script import call_parse
 
 @call_parse
@@ -104,8 +106,8 @@ def main(
     to:str='', # Folder for a copy of the model file, e.g. deploy
 ):
     "Write eyewear.onnx and eyewear-inf.pkl from the newest run"
-    from eyewear.download import load_dataset
-    ds = load_dataset()
+    from eyewear.clean import load_clean
+    ds = load_clean()
     learn = load_model(ds, 'after')
     path = export_onnx(learn, ds)
     learn.export(run_dir()/'eyewear-inf.pkl')

@@ -7,13 +7,13 @@ Docs: https://OWNER.github.io/eyewear/interpret.html.md"""
 # %% auto #0
 __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'review_by_key', 'found_wrong', 'plot_errors', 'main']
 
-# %% ../nbs/04_interpret.ipynb #95d35d6f
+# %% ../nbs/04_interpret.ipynb #c026e23f
 import csv
+from fastai.vision.all import *
 from .core import *
 from .backbone import *
 from .train import *
 from .review import Review
-from fastai.vision.all import *
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
 def apply_cleaner(
@@ -101,7 +101,7 @@ def plot_errors(
     ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, xlabel='photos answered wrong (%), with 95 % interval', title=title)
     ax.set_xlim(left=0)
 
-# %% ../nbs/04_interpret.ipynb #ff0a7a18
+# %% ../nbs/04_interpret.ipynb #1e3c3cf3
 from fastcore.script import call_parse
 
 @call_parse
@@ -111,8 +111,8 @@ def main(
     share:float=.2 # Part of the photos that the queue may hold
 ):
     "Rank the labels of the newest dataset by how little models trust them that have not seen them"
-    from eyewear.download import load_dataset
-    ds = load_dataset()
+    from eyewear.clean import load_clean
+    ds = load_clean()
     learn = load_model(ds, 'before')
     with learn.no_bar(): queue = rank_labels(*cross_probs(ds, learn), learn.dls.vocab, share)
     for o in queue[:n]: print(f"{o['confidence']:.3f}  {ds.find(o['name'])}  {o['why']}")

@@ -8,11 +8,12 @@ Docs: https://OWNER.github.io/eyewear/parts/run.html.md"""
 __all__ = ['warm_up', 'lessons', 'lesson_notebook', 'LessonError', 'start_lesson', 'write_html', 'run_lesson', 'save_outputs',
            'find_lessons', 'start_afresh', 'skipped', 'run_lessons', 'summary', 'main', 'app']
 
-# %% ../nbs/parts/run.ipynb #d52a8590
+# %% ../nbs/parts/run.ipynb #1a1d59e1
 import json,os,sys,time
 from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
+from .fetch import write_mark
 
 # %% ../nbs/parts/run.ipynb #de0b0781
 def lesson_notebook(
@@ -29,7 +30,7 @@ def lesson_notebook(
         if any(l.strip() in marks for l in c.source.splitlines()): c.source = '# (left out on this machine)\n' + '\n'.join('# '+l for l in c.source.splitlines())
     return nb
 
-# %% ../nbs/parts/run.ipynb #713180b0
+# %% ../nbs/parts/run.ipynb #395fa7e5
 class LessonError(EyewearError): "A lesson that did not run to its end"
 
 warm_up = 'import warnings; warnings.simplefilter("ignore"); import fastbook, fastai.vision.widgets'
@@ -40,9 +41,11 @@ def start_lesson(
     warm:str=warm_up,    # Code that its kernel begins with, unseen
 ):                       # An nbclient client whose kernel is under way
     "Start the kernel of a lesson and let it import what all lessons need"
+    import zmq
     from nbclient import NotebookClient
     client = NotebookClient(lesson_notebook(path, skip), timeout=None, kernel_name='python3', resources={'metadata': {'path': str(path.parent)}})
     client.km = client.create_kernel_manager()
+    client.km.transport_encryption = 'auto' if zmq.has('curve') else 'disabled'
     client.start_new_kernel(env=dict(os.environ, MPLBACKEND='module://matplotlib_inline.backend_inline'))
     client.start_new_kernel_client()
     client.kc.execute(warm, silent=True, store_history=False)
@@ -99,7 +102,7 @@ def save_outputs(
         for o in c.outputs: o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
     nbformat.write(nb, path)
 
-# %% ../nbs/parts/run.ipynb #2a4edf5d
+# %% ../nbs/parts/run.ipynb #d996ca24
 lessons = ['01_download','02_clean','03_train','04_interpret','05_export']
 
 def find_lessons()->Path: # Folder of the notebooks
@@ -111,7 +114,9 @@ def find_lessons()->Path: # Folder of the notebooks
 
 def start_afresh():
     "Take back, in every dataset, what rules and the answer key have decided"
-    for log in home().glob('*/decisions.jsonl'): Dataset(log.parent).undo(by=('rule','key'))
+    for log in home().glob('*/decisions.jsonl'):
+        Dataset(log.parent).undo(by=('rule','key'))
+        write_mark(log.parent, cleaned=False)
 
 def skipped()->tuple: # Marks
     "Marks of the cells that this machine cannot run"
@@ -137,7 +142,7 @@ def run_lessons(
             if save: save_outputs(done, path)
     finally:
         for c in clients:
-            if c.km and c.km.has_kernel: c.km.shutdown_kernel(now=True)
+            if c.km: c._cleanup_kernel()
     return read_record()
 
 # %% ../nbs/parts/run.ipynb #6288e3dc

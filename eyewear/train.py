@@ -8,12 +8,12 @@ Docs: https://OWNER.github.io/eyewear/train.html.md"""
 __all__ = ['n_views', 'get_dls', 'get_learner', 'view_activations', 'Views', 'fit_late', 'train', 'wilson', 'right_labels',
            'predict_labels', 'error_figures', 'save_model', 'load_model', 'main']
 
-# %% ../nbs/03_train.ipynb #4be3efa4
+# %% ../nbs/03_train.ipynb #31cd6fef
 import random
 from copy import deepcopy
+from fastai.vision.all import *
 from .core import *
 from .backbone import *
-from fastai.vision.all import *
 
 # %% ../nbs/03_train.ipynb #dcb77914
 def get_dls(
@@ -69,7 +69,7 @@ def view_activations(
     acts = Activations(ds.path/'.cache'/f'{backbone.name}-{backbone.early}-{n_views}', )
     return acts([ds.row(f.name)['file_sha256'] for f in files], compute)
 
-# %% ../nbs/03_train.ipynb #355e0b7b
+# %% ../nbs/03_train.ipynb #48c41a4c
 class Views:
     "Pairs of activations and label: one augmented view at random, or the plain one"
     def __init__(self, acts, y, plain=False): store_attr()
@@ -92,7 +92,7 @@ def fit_late(
                                  device=default_device())
     fast = Learner(dls, late, loss_func=LabelSmoothingCrossEntropyFlat(), metrics=error_rate, splitter=default_split,
                    cbs=[FrozenBatchNorm(), *L(cbs)])
-    fast.fit_one_cycle(epochs, lr_max=[1e-3, 5e-3])
+    fast.fit_one_cycle(epochs, lr_max=[2e-3, 5e-3])
     return fast
 
 # %% ../nbs/03_train.ipynb #777c0324
@@ -191,7 +191,7 @@ def load_model(
     learn.model.load_state_dict(torch.load(path, map_location=learn.dls.device, weights_only=True))
     return learn
 
-# %% ../nbs/03_train.ipynb #e45abf3f
+# %% ../nbs/03_train.ipynb #d8ea7a69
 from fastcore.script import call_parse
 
 @call_parse
@@ -202,8 +202,8 @@ def main(
     epochs:int=0,    # Epochs; 0 for the usual number
 ):
     "Train a model on the dataset that eyewear-download left, and print its error rate"
-    from eyewear.download import load_dataset
-    ds = load_dataset()
+    from eyewear.clean import load_clean
+    ds = load_clean()
     learn = train(ds, arch, epochs or None, how)
     v,t = error_figures(learn, ds)
     record(error_before=v, error_test=dict(before=t, after=None), photos=ds.counts())

@@ -59,7 +59,8 @@ def test_licence_is_whole():
 
 # -- Modules
 
-FLOORS = dict(core=0, draw=0, predict=1, backbone=1, review=1, practice=1, near=1, fetch=1, download=2, clean=3, train=3, interpret=4, export=4, app=4, serve=4, run=5)
+FLOORS = dict(core=0, draw=0, practice=1, predict=1, backbone=1, review=1, near=1, fetch=1, download=2, clean=3, train=4, interpret=5, export=5,
+              app=5, serve=5, run=6)
 LIGHT = 'core', 'predict', 'review', 'app'
 
 def imports(module):
