@@ -135,22 +135,20 @@ def render(
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     return Image.open(BytesIO(bytes(png))).convert('RGB')
 
-# %% ../nbs/parts/draw.ipynb #0e67d29c
+# %% ../nbs/parts/draw.ipynb #ceb022f8
 def _hue(rng, lo, hi):
     "A random colour of lightness `lo` to `hi`, in per cent"
     return f'hsl({rng.randrange(360)},{rng.randrange(15,75)}%,{rng.randrange(lo,hi)}%)'
 
 def background(rng:random.Random)->str: # SVG elements
     "A background: plain, in two colours, or with something in it"
-    a,b,kind = _hue(rng,55,92),_hue(rng,45,92),rng.choice(['plain','fade','band','disc','bars'])
+    a,b,kind = _hue(rng,55,92),_hue(rng,45,92),rng.choice(['plain','fade','band','disc'])
     out = f'<rect x="-50" y="-50" width="200" height="200" fill="{a}"/>'
     stops = f'<stop stop-color="{a}"/><stop offset="1" stop-color="{b}"/>'
     if kind=='fade': out = (f'<linearGradient id="behind" x2="{rng.random():.2f}" y2="1">{stops}</linearGradient>'
         '<rect width="100" height="100" fill="url(#behind)"/>')
     if kind=='band': out += f'<rect y="{rng.randrange(20,75)}" width="100" height="100" fill="{b}"/>'
     if kind=='disc': out += f'<circle cx="{rng.randrange(10,90)}" cy="{rng.randrange(10,70)}" r="{rng.randrange(18,48)}" fill="{b}"/>'
-    if kind=='bars': out += ''.join(f'<rect x="{x}" width="{rng.randrange(4,9)}" height="100" fill="{b}"/>'
-        for x in range(rng.randrange(9), 100, 17))
     return out
 
 # %% ../nbs/parts/draw.ipynb #4ac87d80
@@ -172,7 +170,7 @@ def _bare(svg):
     body,width = _extra.sub('', svg[svg.index('>')+1:svg.rindex('</svg>')]),float(re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1])
     return f'<g fill="none" transform="scale({100/width})">{body}</g>'
 
-# %% ../nbs/parts/draw.ipynb #be4a66d1
+# %% ../nbs/parts/draw.ipynb #cd77a1c7
 def person(
     rng:random.Random, # Where chance comes from
     label:str,         # glasses, sunglasses, VR or none
@@ -182,8 +180,8 @@ def person(
 )->str:                # SVG elements
     "A person, a little moved and turned, who wears what `label` says"
     x,y,w = _STYLES[style]['view']
-    k,turn,flip = k*100/w*rng.uniform(.93,1.12),rng.uniform(-7,7),rng.random()<.5
-    to = f'translate({at+rng.uniform(-5,5)} {100-k*w/2+rng.uniform(-1,4)})'
+    k,turn,flip = k*100/w*rng.uniform(1.08,1.22),rng.uniform(-4,4),rng.random()<.5
+    to = f'translate({at+rng.uniform(-4,4)} {104-k*w/2+rng.uniform(-1,4)})'
     move = f'rotate({turn})scale({-k if flip else k} {k})translate({-x-w/2} {-y-w/2})'
     return f'<g transform="{to}{move}">{_avatar(rng, label, style)}</g>'
 
