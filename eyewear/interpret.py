@@ -24,7 +24,7 @@ def apply_cleaner(
     out = [ds.decide(cleaner.fns[i].name, None, 'person', 'cleaner') for i in cleaner.delete()]
     return out + [ds.decide(cleaner.fns[i].name, label, 'person', 'cleaner') for i,label in cleaner.change()]
 
-# %% ../nbs/04_interpret.ipynb #d07e2d5b
+# %% ../nbs/04_interpret.ipynb #da86bec9
 def cross_probs(
     ds:Dataset,      # Photos and their labels
     learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
@@ -42,7 +42,7 @@ def cross_probs(
         set_seed(42+k)
         fresh = get_learner(ds, learn.backbone)
         if acts is None: acts = view_activations(ds, fresh, learn.backbone, files)
-        fast = fit_late(nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1]), acts, y, fold==k, epochs)
+        fast = fit_late(nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1]), acts, y, fold==k, epochs, quiet=True)
         with fast.no_bar(): probs[fold==k] = fast.get_preds()[0]
     return files,probs
 
@@ -101,7 +101,7 @@ def plot_errors(
     ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, xlabel='photos answered wrong (%), with 95 % interval', title=title)
     ax.set_xlim(left=0)
 
-# %% ../nbs/04_interpret.ipynb #1e3c3cf3
+# %% ../nbs/04_interpret.ipynb #f298e24a
 from fastcore.script import call_parse
 
 @call_parse
@@ -114,6 +114,6 @@ def main(
     from eyewear.clean import load_clean
     ds = load_clean()
     learn = load_model(ds, 'before')
-    with learn.no_bar(): queue = rank_labels(*cross_probs(ds, learn), learn.dls.vocab, share)
+    queue = rank_labels(*cross_probs(ds, learn), learn.dls.vocab, share)
     for o in queue[:n]: print(f"{o['confidence']:.3f}  {ds.find(o['name'])}  {o['why']}")
     print(f'{len(queue)} photos in the queue; `eyewear-clean --help` says how to decide on them')

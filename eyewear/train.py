@@ -8,9 +8,9 @@ Docs: https://OWNER.github.io/eyewear/train.html.md"""
 __all__ = ['n_views', 'get_dls', 'get_learner', 'view_activations', 'Views', 'fit_late', 'train', 'wilson', 'right_labels',
            'predict_labels', 'error_figures', 'save_model', 'load_model', 'main']
 
-# %% ../nbs/03_train.ipynb #31cd6fef
+# %% ../nbs/03_train.ipynb #40762f06
 import random
-from copy import deepcopy
+from contextlib import ExitStack
 from fastai.vision.all import *
 from .core import *
 from .backbone import *
@@ -69,7 +69,7 @@ def view_activations(
     acts = Activations(ds.path/'.cache'/f'{backbone.name}-{backbone.early}-{n_views}', )
     return acts([ds.row(f.name)['file_sha256'] for f in files], compute)
 
-# %% ../nbs/03_train.ipynb #48c41a4c
+# %% ../nbs/03_train.ipynb #257379aa
 class Views:
     "Pairs of activations and label: one augmented view at random, or the plain one"
     def __init__(self, acts, y, plain=False): store_attr()
@@ -85,6 +85,7 @@ def fit_late(
     valid:torch.Tensor, # `[n]` True where the photo is not learned from
     epochs:int,         # Times that each photo is shown
     cbs=None,           # fastai callbacks
+    quiet:bool=False,   # No table of epochs?
 )->Learner:             # Trained on the activations
     "Train the late layers and the head on cached activations, batch norm frozen"
     late.to(memory_format=torch.channels_last)
@@ -92,7 +93,9 @@ def fit_late(
                                  device=default_device())
     fast = Learner(dls, late, loss_func=LabelSmoothingCrossEntropyFlat(), metrics=error_rate, splitter=default_split,
                    cbs=[FrozenBatchNorm(), *L(cbs)])
-    fast.fit_one_cycle(epochs, lr_max=[2e-3, 5e-3])
+    with ExitStack() as stack:
+        if quiet: stack.enter_context(fast.no_bar()); stack.enter_context(fast.no_logging())
+        fast.fit_one_cycle(epochs, lr_max=[2e-3, 5e-3])
     return fast
 
 # %% ../nbs/03_train.ipynb #777c0324
