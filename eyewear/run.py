@@ -8,12 +8,13 @@ Docs: https://OWNER.github.io/eyewear/parts/run.html.md"""
 __all__ = ['warm_up', 'lessons', 'lesson_notebook', 'LessonError', 'start_lesson', 'write_html', 'run_lesson', 'save_outputs',
            'find_lessons', 'start_afresh', 'skipped', 'run_lessons', 'summary', 'main', 'app']
 
-# %% ../nbs/parts/run.ipynb #1a1d59e1
-import json,os,sys,time
+# %% ../nbs/parts/run.ipynb #c48ce422
+import json,os,subprocess,sys,time
 from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
-from .fetch import write_mark
+from .download import sources
+from .fetch import folder_labels,write_mark
 
 # %% ../nbs/parts/run.ipynb #de0b0781
 def lesson_notebook(
@@ -30,7 +31,7 @@ def lesson_notebook(
         if any(l.strip() in marks for l in c.source.splitlines()): c.source = '# (left out on this machine)\n' + '\n'.join('# '+l for l in c.source.splitlines())
     return nb
 
-# %% ../nbs/parts/run.ipynb #395fa7e5
+# %% ../nbs/parts/run.ipynb #37d74133
 class LessonError(EyewearError): "A lesson that did not run to its end"
 
 warm_up = 'import warnings; warnings.simplefilter("ignore"); import fastbook, fastai.vision.widgets'
@@ -46,7 +47,7 @@ def start_lesson(
     client = NotebookClient(lesson_notebook(path, skip), timeout=None, kernel_name='python3', resources={'metadata': {'path': str(path.parent)}})
     client.km = client.create_kernel_manager()
     client.km.transport_encryption = 'auto' if zmq.has('curve') else 'disabled'
-    client.start_new_kernel(env=dict(os.environ, MPLBACKEND='module://matplotlib_inline.backend_inline'))
+    client.start_new_kernel(env=dict(os.environ, MPLBACKEND='module://matplotlib_inline.backend_inline'), stderr=subprocess.DEVNULL)
     client.start_new_kernel_client()
     client.kc.execute(warm, silent=True, store_history=False)
     return client
@@ -102,7 +103,7 @@ def save_outputs(
         for o in c.outputs: o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
     nbformat.write(nb, path)
 
-# %% ../nbs/parts/run.ipynb #d996ca24
+# %% ../nbs/parts/run.ipynb #81913a9e
 lessons = ['01_download','02_clean','03_train','04_interpret','05_export']
 
 def find_lessons()->Path: # Folder of the notebooks
@@ -120,7 +121,6 @@ def start_afresh():
 
 def skipped()->tuple: # Marks
     "Marks of the cells that this machine cannot run"
-    import subprocess
     code = 'import torch; print(torch.cuda.is_available())'
     gpu = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip()=='True'
     return ('net',) if gpu else ('net','gpu')
@@ -142,7 +142,7 @@ def run_lessons(
             if save: save_outputs(done, path)
     finally:
         for c in clients:
-            if c.km: c._cleanup_kernel()
+            if c.km and c.km.has_kernel and not hasattr(c, '_async_cleanup_kernel_future'): c._cleanup_kernel()
     return read_record()
 
 # %% ../nbs/parts/run.ipynb #6288e3dc
@@ -161,7 +161,7 @@ def summary(
             'model': rec.get('model')}
     return '\n'.join(f'{k:13} {v}' for k,v in rows.items())
 
-# %% ../nbs/parts/run.ipynb #0004b839
+# %% ../nbs/parts/run.ipynb #4bd0846d
 @call_parse
 @cli
 def main(
@@ -176,7 +176,8 @@ def main(
     if source and Path(source).expanduser().is_dir(): source = str(Path(source).expanduser().resolve())
     for k,v in dict(SOURCE=source, LIMIT=limit, LABELS=labels).items():
         if v is not None: os.environ[f'EYEWEAR_{k}'] = str(v)
-    settings()
+    asked = settings()
+    if asked.source not in ('auto', *sources): folder_labels(asked.source, sources) # Says so at once where there is no such folder
     if serve:
         from eyewear.serve import free_port
         free_port(port)

@@ -15,7 +15,7 @@ from fastai.vision.all import *
 from .core import *
 from .backbone import *
 
-# %% ../nbs/03_train.ipynb #dcb77914
+# %% ../nbs/03_train.ipynb #7de3577a
 def get_dls(
     ds:Dataset,        # Photos and their labels
     backbone,          # From `get_backbone`
@@ -34,7 +34,7 @@ def get_dls(
         get_y=parent_label,
         item_tfms=RandomResizedCrop(size, min_scale=0.5),
         batch_tfms=[*aug_transforms(), Normalize.from_stats(*backbone.stats)])
-    return block.dataloaders(ds.path, bs=bs, num_workers=0)
+    return block.dataloaders(ds.path, bs=min(bs, max(len(files)//2, 1)), num_workers=0)
 
 # %% ../nbs/03_train.ipynb #3464bd85
 def get_learner(
@@ -69,7 +69,7 @@ def view_activations(
     acts = Activations(ds.path/'.cache'/f'{backbone.name}-{backbone.early}-{n_views}', )
     return acts([ds.row(f.name)['file_sha256'] for f in files], compute)
 
-# %% ../nbs/03_train.ipynb #257379aa
+# %% ../nbs/03_train.ipynb #739e134d
 class Views:
     "Pairs of activations and label: one augmented view at random, or the plain one"
     def __init__(self, acts, y, plain=False): store_attr()
@@ -89,8 +89,8 @@ def fit_late(
 )->Learner:             # Trained on the activations
     "Train the late layers and the head on cached activations, batch norm frozen"
     late.to(memory_format=torch.channels_last)
-    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], plain=True), bs=16, num_workers=0,
-                                 device=default_device())
+    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], plain=True), bs=min(16, int((~valid).sum())),
+                                 num_workers=0, device=default_device())
     fast = Learner(dls, late, loss_func=LabelSmoothingCrossEntropyFlat(), metrics=error_rate, splitter=default_split,
                    cbs=[FrozenBatchNorm(), *L(cbs)])
     with ExitStack() as stack:
