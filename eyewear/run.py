@@ -58,7 +58,7 @@ def write_html(nb, dest):
     nb.metadata.pop('widgets', None)
     write_file(dest, HTMLExporter().from_notebook_node(nb)[0])
 
-# %% ../nbs/parts/run.ipynb #e2192d68
+# %% ../nbs/parts/run.ipynb #903bbb93
 def _say(text, end='\n'):
     "A line of progress: written over itself on a terminal, each state once elsewhere"
     if end=='\n' or sys.stdout.isatty(): print(('\r\x1b[K' if sys.stdout.isatty() else '')+text, end=end, flush=True)
@@ -81,8 +81,9 @@ def run_lesson(
         _say(f'{path.stem:14} cell {at} of {n}  {time.time()-start:5.0f} s', end='')
     client.on_cell_start = on_cell
     try: client.execute()
-    except (CellExecutionError, DeadKernelError, RuntimeError) as e:
-        if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt from None
+    except BaseException as e:
+        if hasattr(client, '_async_cleanup_kernel_future'): raise KeyboardInterrupt from None # Ctrl-C: nbclient ends the kernel, then stumbles
+        if not isinstance(e, (CellExecutionError, DeadKernelError, RuntimeError)): raise
         raise LessonError(f'{path.stem}, cell {at}: {_why(e)} (all of it in {run_dir()/path.stem}.html)') from e
     finally:
         write_html(client.nb, run_dir()/f'{path.stem}.html')
