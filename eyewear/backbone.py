@@ -7,11 +7,10 @@ Docs: https://OWNER.github.io/eyewear/parts/backbone.html.md"""
 # %% auto #0
 __all__ = ['imagenet', 'backbones', 'lite0', 'get_backbone', 'FrozenBatchNorm', 'Activations']
 
-# %% ../nbs/parts/backbone.ipynb #9336f447
+# %% ../nbs/parts/backbone.ipynb #d34d7ae1
 import os
 from types import SimpleNamespace
 import numpy as np
-from fastcore.basics import store_attr
 from .core import *
 need('tutorial', 'training', 'torch', 'torchvision', 'timm', 'fastai')
 import torch

@@ -9,7 +9,7 @@ __all__ = ['max_pixels', 'columns', 'max_side', 'parts', 'EyewearError', 'PhotoE
            'MissingExtra', 'cli', 'need', 'home', 'settings', 'write_file', 'run_dir', 'read_record', 'record',
            'open_photo', 'sha256', 'split_groups', 'Dataset']
 
-# %% ../nbs/00_core.ipynb #e2baeca8
+# %% ../nbs/00_core.ipynb #8484d44e
 import csv,functools,hashlib,json,os,struct,sys,warnings
 from datetime import datetime
 from io import BytesIO
@@ -17,7 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from fastcore.basics import store_attr
 from fastcore.script import is_cli
 from PIL import Image,ImageOps
 

@@ -7,8 +7,7 @@ Docs: https://OWNER.github.io/eyewear/interpret.html.md"""
 # %% auto #0
 __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'review_by_key', 'found_wrong', 'plot_errors', 'main']
 
-# %% ../nbs/04_interpret.ipynb #c026e23f
-import csv
+# %% ../nbs/04_interpret.ipynb #361920c8
 from fastai.vision.all import *
 from .core import *
 from .backbone import *
@@ -63,28 +62,25 @@ def rank_labels(
         out.append(dict(name=f.name, label=label, guess=guess, confidence=conf, why=why))
     return sorted(out, key=lambda o: (o['name'] not in first, o['confidence']))[:int(len(out)*share)]
 
-# %% ../nbs/04_interpret.ipynb #df5449e9
+# %% ../nbs/04_interpret.ipynb #5c7d4dc1
 def review_by_key(
     ds:Dataset, # Practice portraits, with `answer_key.csv`
     queue:list, # From `rank_labels`
 )->list:        # The decisions; empty where there is no key
     "Decide on the photos of `queue` as the answer key says"
-    path = ds.path/'answer_key.csv'
-    if not path.exists(): return []
-    key = {r['file']: r['right'] or None for r in csv.DictReader(path.open(newline='', encoding='utf-8'))}
+    key = {name: right or None for name,right in (read_key(ds) or {}).items()}
     todo = [o for o in queue if o['name'] in key and key[o['name']]!=ds.find(o['name']).parent.name]
     return [d for o in todo if (d := ds.decide(o['name'], key[o['name']], 'key', f"review: {o['why']}"))]
 
-# %% ../nbs/04_interpret.ipynb #0ecb8bed
+# %% ../nbs/04_interpret.ipynb #889da564
 def found_wrong(
     ds:Dataset, # Practice portraits
     files:list, # Photos as they were ranked, with the folder they were in then
     queue:list, # From `rank_labels` with `share=1`
 )->dict|None:   # share looked at -> share of the wrong labels found; None without a key
     "How many of the wrong labels stand in the first 13 % and 20 % of the ranking"
-    path = ds.path/'answer_key.csv'
-    if not path.exists(): return None
-    key = {r['file']: r['right'] for r in csv.DictReader(path.open(newline='', encoding='utf-8'))}
+    key = read_key(ds)
+    if key is None: return None
     wrong = {f.name for f in files if key.get(f.name) and key[f.name]!=f.parent.name}
     at = lambda share: sum(o['name'] in wrong for o in queue[:int(len(queue)*share)])/max(len(wrong),1)
     return {'wrong':len(wrong), '13 %':round(at(.13),3), '20 %':round(at(.2),3)}
