@@ -26,8 +26,8 @@ def _nums(
 
 # %% ../nbs/parts/draw.ipynb #33ad5d99
 _STYLES = {
-    'open-peeps': dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(7,5,91), part='accessories',
-        glasses=['glasses','glasses2','glasses3','glasses4','glasses5'], sunglasses=['sunglasses','sunglasses2'],
+    'open-peeps': dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(21,9,80), part='accessories',
+        sunglasses=['sunglasses','sunglasses2'],
         options=dict(maskProbability=0, expressionVariant='angryWithFang blank calm cheeky concerned concernedFear contempt cute '
             'driven eatingHappy explaining serious smile smileBig smileLOL smileTeethGap solemn suspicious tired veryAngry'.split(),
             headVariant='afro bangs bangs2 bantuKnots bun bun2 buns cornrows cornrows2 dreads1 dreads2 flatTop flatTopLong grayBun '
@@ -75,7 +75,7 @@ _DARK = ['#08080a','#0d1018','#160e08','#0a120d']
 
 def _lens(rng, dark, k):
     "SVG of a lens with its frame, radius 1, and the frame's colour and width; nearly black where `dark`"
-    w,frame,d = rng.uniform(.16,.3),rng.choice(_FRAMES),_LENSES[rng.choice(list(_LENSES))]
+    w,frame,d = rng.uniform(.2,.34),rng.choice(_FRAMES),_LENSES[rng.choice(list(_LENSES))]
     fill = f'fill="{rng.choice(_DARK)}"' if dark else 'fill="#ffffff" fill-opacity=".14"'
     halo = f'<path d="{d}" stroke="#fff" stroke-opacity=".45" stroke-width="{w*1.8}" fill="none"/>'
     if dark and rng.random()<.3: frame = rng.choice(['#c8ccd2','#d9a441','#b3202a','#f4f4f4'])

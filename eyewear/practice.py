@@ -130,7 +130,7 @@ def _draw(p, seed):
     "JPEG bytes of the place `p` of a plan"
     n,kind = _number(p, seed),p['kind']
     rng = random.Random(f"draw {p['label']} {n}")
-    size,quality = rng.choice([480,440,400,360,320]),rng.randrange(86,95)
+    size,quality = rng.choice([360,340,320,300,280]),rng.randrange(86,95)
     if p['of']:
         data = _draw(dict(p, label=p['of'][0], i=p['of'][1], kind='', of=None), seed)
         return _near(data, rng) if kind=='near_duplicate' else data
