@@ -27,8 +27,8 @@ def apply_cleaner(
 def cross_probs(
     ds:Dataset,      # Photos and their labels
     learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
-    folds:int=4,     # Parts, each judged by a model that learned from the others
-    epochs:int=5,    # Of each training
+    folds:int=5,     # Parts, each judged by a model that learned from the others
+    epochs:int=6,    # Of each training
 )->tuple:            # Files of train and valid; probabilities `[n, labels]`, labels as in `learn.dls.vocab`
     "Out-of-sample probabilities: each photo is judged by a model that has seen neither it nor its near-duplicates"
     split = ds.split()
