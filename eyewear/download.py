@@ -116,7 +116,8 @@ def photo_sheet(
     from matplotlib import pyplot as plt
     if isinstance(photos, Dataset): rows = {o: [f for f in photos.files() if f.parent.name==o][:n] for o in photos.labels}
     else: rows = {i: photos[i:i+n] for i in range(0, len(photos), n)}
-    high = len(rows)*(1.2 if captions else 1)+.4
+    lines = max((str(o).count('\n')+1 for o in captions or []), default=0)
+    high = len(rows)*(1+.16*lines)+.4
     fig,axs = plt.subplots(max(len(rows), 1), n, figsize=(n, high), dpi=72, squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set_axis_off()
     for axes,(name,row) in zip(axs, rows.items()):
@@ -125,7 +126,7 @@ def photo_sheet(
             img,why = _thumb(f)
             ax.imshow(img)
             ax.text(48, 48, why, ha='center', va='center', fontsize=7)
-            if captions: ax.set_title(captions[name+i], fontsize=7, y=-.25)
+            if captions: ax.text(48, 100, captions[name+i], ha='center', va='top', fontsize=7)
     fig.suptitle(title or 'Which of these do not belong in their row?', fontsize=10)
     plt.close(fig)
     return fig

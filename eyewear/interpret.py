@@ -58,7 +58,7 @@ def rank_labels(
     for f,p in zip(files, probs):
         label,guess = f.parent.name,vocab[int(p.argmax())]
         conf = float(p[vocab.index(label)])
-        why = 'found under two labels' if f.name in first else f'{guess} {float(p.max()):.0%}' if guess!=label else f'{conf:.0%} sure'
+        why = 'under two labels' if f.name in first else f'{guess} {float(p.max()):.0%}' if guess!=label else f'{conf:.0%} sure'
         out.append(dict(name=f.name, label=label, guess=guess, confidence=conf, why=why))
     return sorted(out, key=lambda o: (o['name'] not in first, o['confidence']))[:int(len(out)*share)]
 

@@ -10,6 +10,8 @@ __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError',
 
 # %% ../nbs/parts/run.ipynb #c48ce422
 import json,os,subprocess,sys,time
+from base64 import b64decode,b64encode
+from io import BytesIO
 from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
@@ -93,6 +95,13 @@ def run_lesson(
     return time.time()-start
 
 # %% ../nbs/parts/run.ipynb #a5c7eab2
+def _small(png:str)->str: # base64 in and out
+    "A picture with 128 colours: a fifth of the bytes, so that a notebook stays small in git"
+    from PIL import Image
+    out = BytesIO()
+    Image.open(BytesIO(b64decode(png))).convert('RGB').quantize(128).save(out, 'PNG', optimize=True)
+    return b64encode(out.getvalue()).decode()
+
 def save_outputs(
     client,   # After `run_lesson`
     path:Path # The lesson
@@ -103,8 +112,11 @@ def save_outputs(
     for c in nb.cells:
         if c.cell_type!='code' or done[c.id].source!=c.source: continue
         c.outputs = [o for o in done[c.id].outputs if not (o.output_type=='stream' and o.name=='stderr')]
-        for o in c.outputs: o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
-    nbformat.write(nb, path)
+        for data in (o.get('data', {}) for o in c.outputs):
+            data.pop('application/vnd.jupyter.widget-view+json', None)
+            if 'image/png' in data: data['image/png'] = _small(data['image/png'])
+    text = nbformat.writes(nb).replace(f'{path.parents[1]}/', '') # No paths of this machine
+    write_file(path, text+'\n')
 
 # %% ../nbs/parts/run.ipynb #81913a9e
 lessons = ['01_download','02_clean','03_train','04_interpret','05_export']
