@@ -10,7 +10,7 @@ __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError',
            'app']
 
 # %% ../nbs/parts/run.ipynb #c48ce422
-import json,os,subprocess,sys,time
+import json,logging,os,subprocess,sys,time
 from base64 import b64decode,b64encode
 from io import BytesIO
 from pathlib import Path
@@ -171,6 +171,9 @@ def run_lessons(
             record(seconds=seconds)
             done = clients.pop(0)
             if save: save_outputs(done, path)
+    except KeyboardInterrupt:
+        logging.getLogger('asyncio').disabled = True # Else helpers of nbclient complain that their kernel is gone
+        raise
     finally:
         for c in clients:
             if c.km and c.km.has_kernel and not hasattr(c, '_async_cleanup_kernel_future'): c._cleanup_kernel()
