@@ -157,7 +157,7 @@ def right_labels(
 def predict_labels(learn, files):
     "The label that `learn` gives each of `files`"
     if not files: return []
-    with learn.no_bar(): probs,_ = learn.get_preds(dl=learn.dls.test_dl(files, num_workers=0))
+    with learn.no_bar(): probs,_ = learn.get_preds(dl=learn.dls.test_dl(files, bs=16, num_workers=0))
     return [learn.dls.vocab[i] for i in probs.argmax(1)]
 
 def error_figures(
