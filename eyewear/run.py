@@ -11,8 +11,6 @@ __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError',
 
 # %% ../nbs/parts/run.ipynb #c48ce422
 import json,logging,os,subprocess,sys,time
-from base64 import b64decode,b64encode
-from io import BytesIO
 from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
@@ -37,7 +35,9 @@ def lesson_notebook(
 # %% ../nbs/parts/run.ipynb #37d74133
 class LessonError(EyewearError): "A lesson that did not run to its end"
 
-warm_up = 'import warnings; warnings.simplefilter("ignore"); import fastbook, fastai.vision.widgets'
+warm_up = '''import warnings; warnings.simplefilter("ignore"); import fastbook, fastai.vision.widgets
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+set_matplotlib_formats("jpeg")''' # A notebook in git stays small
 kernel_env = dict(MPLBACKEND='module://matplotlib_inline.backend_inline', # Pictures as in Jupyter
     MALLOC_TRIM_THRESHOLD_='1000000000', MALLOC_MMAP_THRESHOLD_='1000000000') # Linux: keep memory from batch to batch, a fifth of the training time
 
@@ -111,13 +111,6 @@ def run_lesson(
     return time.time()-start
 
 # %% ../nbs/parts/run.ipynb #a5c7eab2
-def _small(png:str)->str: # base64 in and out
-    "A picture with 128 colours: a fifth of the bytes, so that a notebook stays small in git"
-    from PIL import Image
-    out = BytesIO()
-    Image.open(BytesIO(b64decode(png))).convert('RGB').quantize(128).save(out, 'PNG', optimize=True)
-    return b64encode(out.getvalue()).decode()
-
 def save_outputs(
     client,   # After `run_lesson`
     path:Path # The lesson
@@ -128,9 +121,7 @@ def save_outputs(
     for c in nb.cells:
         if c.cell_type!='code' or done[c.id].source!=c.source: continue
         c.outputs = [o for o in done[c.id].outputs if not (o.output_type=='stream' and o.name=='stderr')]
-        for data in (o.get('data', {}) for o in c.outputs):
-            data.pop('application/vnd.jupyter.widget-view+json', None)
-            if 'image/png' in data: data['image/png'] = _small(data['image/png'])
+        for o in c.outputs: o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
     text = nbformat.writes(nb).replace(f'{path.parents[1]}/', '') # No paths of this machine
     write_file(path, text+'\n')
 
