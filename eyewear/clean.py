@@ -13,7 +13,8 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
-from .core import Dataset,DatasetError,PhotoError,cli,home,open_photo,read_record,record
+from .core import DatasetError,PhotoError,cli,home,open_photo,read_record,record
+from .dataset import Dataset
 from .download import load_dataset
 from .fetch import open_dataset,read_mark,write_mark
 from .near import join,near_pairs,thumb

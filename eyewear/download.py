@@ -14,7 +14,8 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
-from .core import Dataset,PhotoError,SourceError,cli,home,need,open_photo,settings,write_file
+from .core import PhotoError,SourceError,cli,home,need,open_photo,settings,write_file
+from .dataset import Dataset
 from .fetch import bing_answers,bing_label,dataset_dir,folder_labels,from_folder,open_dataset,read_mark,sweep,write_mark
 
 # %% ../nbs/01_download.ipynb #76c23877

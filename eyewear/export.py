@@ -12,6 +12,7 @@ import json
 from . import __version__
 from fastai.vision.all import *
 from .core import *
+from .dataset import *
 from .backbone import *
 from .train import *
 from .predict import Classifier

@@ -14,7 +14,8 @@ import contextlib,io,json,re,shutil,sys,threading,time,urllib.error,urllib.reque
 from http.client import HTTPException
 from pathlib import Path
 
-from .core import Dataset,SourceError,home,need,sha256,write_file
+from .core import SourceError,home,need,sha256,write_file
+from .dataset import Dataset
 
 # %% ../nbs/parts/fetch.ipynb #0a42a3ee
 bing_page = 'https://www.bing.com/images/async?q=portrait&first=0&count=5&adlt=on'

@@ -10,6 +10,7 @@ __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'review_by_key', 'foun
 # %% ../nbs/04_interpret.ipynb #361920c8
 from fastai.vision.all import *
 from .core import *
+from .dataset import *
 from .backbone import *
 from .train import *
 from .review import Review

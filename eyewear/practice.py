@@ -15,7 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from .core import Dataset,SourceError,need,write_file
+from .core import SourceError,need,write_file
+from .dataset import Dataset
 from .draw import STYLES,background,credit,person,render,thing,warm
 
 # %% ../nbs/parts/practice.ipynb #1e26e41d

@@ -13,6 +13,7 @@ from io import BytesIO
 import ipywidgets as widgets
 from fastcore.basics import store_attr
 from .core import *
+from .dataset import *
 
 # %% ../nbs/parts/review.ipynb #4a7f8b1b
 def thumb(

@@ -14,6 +14,7 @@ import json,logging,os,subprocess,sys,time
 from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
+from .dataset import *
 from .download import sources
 from .fetch import folder_labels,write_mark
 

@@ -13,6 +13,7 @@ import random
 from contextlib import ExitStack
 from fastai.vision.all import *
 from .core import *
+from .dataset import *
 from .backbone import *
 
 # %% ../nbs/03_train.ipynb #7de3577a

@@ -3,7 +3,7 @@ import csv
 import pytest
 pytest.importorskip('dicebear')
 from eyewear.clean import clean, exact_duplicates, find_unreadable, near_duplicates, twice_labelled
-from eyewear.core import Dataset
+from eyewear.dataset import Dataset
 from eyewear.practice import make_practice
 
 @pytest.fixture(params=[0, 1], scope='module')

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from eyewear import download as dl
-from eyewear.core import Dataset, DatasetError, SourceError, sha256
+from eyewear.core import DatasetError, SourceError, sha256
+from eyewear.dataset import Dataset
 from eyewear.fetch import bing_answers
 
 need_bing = pytest.mark.skipif(not find_spec('bing_image_downloader'), reason='the tutorial extra is not installed')
@@ -311,12 +312,12 @@ def test_interrupted_copy(tmp_path, home, monkeypatch):
     assert ds.counts()=={'cups':5, 'plates':5} and len(ds.rows)==10
 
 def test_killed_between_photo_and_row(tmp_path, home, monkeypatch):
-    mine,append = dishes(tmp_path/'dishes'),Dataset._append
+    mine,append = dishes(tmp_path/'dishes'),Dataset.append
     def die(self, row):
         if len(self.rows)==7: raise KeyboardInterrupt
         return append(self, row)
     with monkeypatch.context() as m:
-        m.setattr(Dataset, '_append', die)
+        m.setattr(Dataset, 'append', die)
         with pytest.raises(KeyboardInterrupt): dl.download(mine)
     ds = dl.download(mine)
     assert ds.counts()=={'cups':5, 'plates':5} and {o['status'] for o in ds.rows}=={'ok'} and {o['source'] for o in ds.rows}=={'dishes'}

@@ -5,7 +5,7 @@ import pytest
 def figures(tmp_path_factory):
     "Train, rank, review by the key, train again: error rates on valid and test, what the ranking found"
     from eyewear.clean import clean
-    from eyewear.core import Dataset
+    from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, found_wrong, rank_labels, review_by_key
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train

@@ -59,9 +59,9 @@ def test_licence_is_whole():
 
 # -- Modules
 
-FLOORS = dict(core=0, draw=0, practice=1, predict=1, backbone=1, review=1, near=1, fetch=1, download=2, clean=3, train=4, interpret=5, export=5,
-              app=5, serve=5, run=6)
-LIGHT = 'core', 'predict', 'review', 'app'
+FLOORS = dict(core=0, draw=0, near=1, dataset=1, predict=1, backbone=1, practice=2, review=2, fetch=2, download=3, clean=4, train=5,
+              interpret=6, export=6, app=6, serve=6, run=7)
+LIGHT = 'core', 'dataset', 'predict', 'review', 'app'
 
 def imports(module):
     "The modules of this package that `module` imports, anywhere in it"

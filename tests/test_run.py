@@ -3,7 +3,7 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
-from eyewear.core import Dataset
+from eyewear.dataset import Dataset
 
 pytest.importorskip('fastai')
 BIN = Path(sys.executable).parent
