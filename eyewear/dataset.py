@@ -17,7 +17,7 @@ from PIL import Image
 from .core import DatasetError,PhotoError,open_photo,sha256,write_file
 
 # %% ../nbs/parts/dataset.ipynb #db735ae6
-columns = ('file sha256 file_sha256 label source query image_url page_url licence creator width height bytes status reason group').split()
+columns = ('file sha256 file_sha256 label source query image_url page_url title licence creator width height bytes status reason group').split()
 max_side = 1024 # px; longer photos are made smaller when they are stored
 
 def _storable(data, whole=False):
