@@ -49,8 +49,9 @@ def _glass():
 
 pictures = dict(rotated=_rotated, cmyk=lambda: saved(_noise(48, 40).convert('CMYK'), 'JPEG'), deep=_deep, moving=_moving, glass=_glass,
     webp=lambda: saved(_noise(48, 40), 'WEBP'), large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
-    claims=lambda: claims(50_000, 50_000), same=photo, svg=lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', empty=lambda: b'',
+    claims=lambda: claims(50_000, 50_000), same=lambda: photo(10**6), svg=lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', empty=lambda: b'',
     html=lambda: b'<!DOCTYPE html><html><body>You need an account</body></html>', half=lambda: photo()[:700])
+pictures = {k: functools.cache(f) for k,f in pictures.items()}
 
 @functools.lru_cache(1)
 def bomb(mb=200):
@@ -263,7 +264,7 @@ class PhotoHost:
                 head = await reader.readuntil(b'\r\n\r\n')
                 await self._answer(Ask(self, port, head.split(b'\r\n')[0], reader, writer))
                 if b'connection: close' in head.lower(): break
-        except (asyncio.IncompleteReadError, ConnectionError): pass
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError): pass
         finally: writer.close()
 
     async def _run(self, started):
