@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/run.html.md"""
 # %% auto #0
 __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError', 'look_again', 'start_lesson', 'write_html',
            'run_lesson', 'save_outputs', 'find_lessons', 'start_afresh', 'skipped', 'run_lessons', 'summary', 'main',
-           'app']
+           'app', 'clean']
 
 # %% ../nbs/parts/run.ipynb #c48ce422
 import json,logging,os,subprocess,sys,time
@@ -224,3 +224,34 @@ def app(
     "Serve the app until Ctrl-C"
     from eyewear.serve import serve
     serve(model, port, ip)
+
+# %% ../nbs/parts/run.ipynb #3dfb7837
+def _review(path, port):
+    "Serve the review of the dataset at `path`, or of the one used last"
+    from eyewear.fetch import open_dataset
+    from eyewear.review import load_queue,save_queue
+    from eyewear.serve import serve_page
+    last = home()/'current.txt'
+    if path is None and last.exists(): path = home()/last.read_text().strip()
+    if path is None or not Path(path).is_dir(): raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
+    ds = open_dataset(Path(path).resolve())
+    if not (ds.path/'queue.json').exists():
+        try: from eyewear.clean import suspects
+        except ImportError: raise DatasetError(f'{ds.path}: no queue of photos yet; run `eyewear-interpret`, which makes one') from None
+        save_queue(ds, suspects(ds))
+    print(f'{len(load_queue(ds))} photos of {ds.path} are in question', flush=True)
+    serve_page('review', port, EYEWEAR_DATASET=str(ds.path))
+
+@call_parse
+@cli
+def clean(
+    path:str=None,     # Folder of the dataset; the one used last by default
+    undo:int=None,     # Take this decision back, and do nothing else
+    list:bool=False,   # Print the decisions that hold, and do nothing else
+    review:bool=False, # Decide on the photos in question, in the browser
+    port:int=8867,     # Port of the review; 0 for any free one
+):
+    "Take out what is no photo or there twice; undo what was decided; review what is in question"
+    if review: return _review(path, port)
+    from eyewear.clean import main
+    main(path=path, undo=undo, list=list)
