@@ -225,23 +225,7 @@ def app(
     from eyewear.serve import serve
     serve(model, port, ip)
 
-# %% ../nbs/parts/run.ipynb #3dfb7837
-def _review(path, port):
-    "Serve the review of the dataset at `path`, or of the one used last"
-    from eyewear.fetch import open_dataset
-    from eyewear.review import load_queue,save_queue
-    from eyewear.serve import serve_page
-    last = home()/'current.txt'
-    if path is None and last.exists(): path = home()/last.read_text().strip()
-    if path is None or not Path(path).is_dir(): raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
-    ds = open_dataset(Path(path).resolve())
-    if not (ds.path/'queue.json').exists():
-        try: from eyewear.clean import suspects
-        except ImportError: raise DatasetError(f'{ds.path}: no queue of photos yet; run `eyewear-interpret`, which makes one') from None
-        save_queue(ds, suspects(ds))
-    print(f'{len(load_queue(ds))} photos of {ds.path} are in question', flush=True)
-    serve_page('review', port, EYEWEAR_DATASET=str(ds.path))
-
+# %% ../nbs/parts/run.ipynb #3f1c0b52
 @call_parse
 @cli
 def clean(
@@ -252,6 +236,6 @@ def clean(
     port:int=8867,     # Port of the review; 0 for any free one
 ):
     "Take out what is no photo or there twice; undo what was decided; review what is in question"
-    if review: return _review(path, port)
-    from eyewear.clean import main
-    main(path=path, undo=undo, list=list)
+    from eyewear import clean,serve
+    if review: serve.serve_review(path, port)
+    else: clean.main(path=path, undo=undo, list=list)

@@ -12,7 +12,7 @@ function h(tag, props = {}, ...kids) { // An element: `on…` are listeners, the
   return e
 }
 
-const percent = x => x === null ? '' : `${Math.round(100 * x)} %`
+const percent = x => x === null ? '' : `${Math.round(100 * x)}%`
 const labelled = c => c.gone ? 'gone' : c.out ? 'taken out' : c.label
 
 function bar(x) { return h('span', {class: 'er-bar', 'aria-hidden': 'true'}, h('span', {style: `width:${100 * Math.min(Math.max(x, 0), 1)}%`})) }
@@ -24,21 +24,21 @@ function picture(cell, url, kind) {
 }
 
 function facts(f) { // What is known of the photo in focus
-  const line = (name, ...what) => [h('dt', {}, name), h('dd', {}, ...what)]
+  const line = (name, ...what) => h('div', {}, h('span', {class: 'er-soft'}, name), h('span', {}, ...what))
   const changed = f.was !== f.label && !f.gone
-  return h('div', {class: 'er-facts'},
-    h('p', {class: 'er-name'}, f.name),
-    h('p', {class: 'er-label'}, labelled(f), f.decided && h('span', {class: 'er-badge'}, changed ? `was ${f.was ?? 'taken out'}` : 'kept')),
-    h('dl', {},
-      line('Why', f.why, f.reason !== 'other' && f.reason !== f.why && h('span', {class: 'er-soft'}, ` ${f.reason}`)),
+  return [
+    h('div', {class: 'er-title'}, h('p', {class: 'er-soft'}, [f.name, f.part].filter(Boolean).join(' · ')),
+      h('p', {class: 'er-label'}, !f.gone && !f.out && h('span', {class: 'er-soft'}, 'labelled'), ' ', labelled(f),
+        f.decided && h('span', {class: 'er-badge'}, changed ? `was ${f.was ?? 'taken out'}` : 'kept'))),
+    h('div', {class: 'er-facts'},
+      line('Why', f.why, f.reason !== 'other' && !f.why.includes(f.reason) && h('span', {class: 'er-soft'}, ` (${f.reason})`)),
       f.guess && line('Model says', h('b', {}, f.guess), ' ', percent(f.sure), f.sure !== null && bar(f.sure)),
-      f.confidence !== null && f.guess !== f.was && line(`For ${f.was}`, percent(f.confidence), bar(f.confidence)),
-      f.loss !== null && line('Loss', f.loss.toFixed(2)),
-      f.part && line('Part', f.part)),
+      f.confidence !== null && f.guess !== f.was && line(`and ${f.was}`, percent(f.confidence), bar(f.confidence)),
+      f.loss !== null && line('Loss', f.loss.toFixed(2))),
     f.near.map(row => h('figure', {class: 'er-near'},
       h('figcaption', {}, 'Nearest under ', h('b', {}, row.label)),
       h('div', {}, row.photos.map(o => o.url
-        ? h('img', {src: o.url, alt: `${o.name}, ${row.label}`, title: o.name}) : h('span', {class: 'er-grey'}, '?'))))))
+        ? h('img', {src: o.url, alt: `${o.name}, ${row.label}`, title: o.name}) : h('span', {class: 'er-grey'}, '?')))))].flat()
 }
 
 function render({model, el}) {
@@ -48,12 +48,12 @@ function render({model, el}) {
 
   // -- The parts that stay
   const seen = h('span'), meter = h('progress', {max: 1, value: 0, 'aria-label': 'Photos seen'})
-  const filters = h('div', {class: 'er-filters'}), stage = h('div', {class: 'er-stage'}), acts = h('div', {class: 'er-acts'})
+  const filters = h('div', {class: 'er-filters'}), stage = h('div', {class: 'er-stage'}), acts = h('div', {class: 'er-acts'}), moves = h('div', {class: 'er-moves'})
   const status = h('p', {class: 'er-status', role: 'status', 'aria-live': 'polite'}), again = h('button', {onclick: () => ask({do: 'show'}, {}, true)}, 'Ask again')
   const grid = h('div', {class: 'er-grid', role: 'group', 'aria-label': 'Photos of this page'}), pager = h('div', {class: 'er-pager'})
   const root = h('div', {class: 'er', tabindex: 0, role: 'region', 'aria-label': `Review of photos. ${KEYS}`,
     'data-lm-suppress-shortcuts': 'true', onkeydown: onKey, onpointerdown: () => { mouse = true }},
-    h('div', {class: 'er-head'}, h('div', {class: 'er-progress'}, seen, meter), filters), stage, acts, h('div', {class: 'er-say'}, status, again), grid, pager)
+    h('div', {class: 'er-head'}, h('div', {class: 'er-progress'}, seen, meter), filters), stage, acts, h('div', {class: 'er-say'}, h('div', {}, status, again), moves), grid, pager)
   again.hidden = true
 
   // -- Ask and be answered: one question at a time, and nothing is shown as done before the answer
@@ -153,8 +153,8 @@ function render({model, el}) {
       class: [!many && f?.label === o && 'er-now', !many && f?.guess === o && f.guess !== f.was && 'er-guess'].filter(Boolean).join(' ')})
     acts.replaceChildren(h('span', {class: 'er-many'}, picked.size ? `${picked.size} chosen` : ''),
       button('Keep', 'space', keep, {class: 'er-main', disabled: none || (!picked.size && f.out)}), ...s.labels.map(label),
-      button('Take out', 'x', () => decide(null), {disabled: none}), h('span', {class: 'er-gap'}),
-      button('Undo', 'z', undo), button('Previous', '←', () => step(-1), {disabled: !f}), button('Next', '→', () => step(1), {disabled: !f}))
+      button('Take out', 'x', () => decide(null), {disabled: none}))
+    moves.replaceChildren(button('Undo', 'z', undo), button('Previous', '←', () => step(-1), {disabled: !f}), button('Next', '→', () => step(1), {disabled: !f}))
   }
   function drawGrid() {
     grid.replaceChildren(...s.cells.map(c => {
@@ -172,7 +172,7 @@ function render({model, el}) {
     seen.textContent = `${s.seen} of ${s.total} seen`
     meter.max = Math.max(s.total, 1)
     meter.value = s.seen
-    stage.replaceChildren(...(s.focus ? [picture(s.focus, s.focus.big, 'er-big'), facts(s.focus)] : [h('p', {class: 'er-none'}, nothing())]))
+    stage.replaceChildren(...(s.focus ? [picture(s.focus, s.focus.big, 'er-big'), h('div', {class: 'er-side'}, ...facts(s.focus))] : [h('p', {class: 'er-none'}, nothing())]))
     drawFilters()
     drawActs()
     drawGrid()
