@@ -16,8 +16,7 @@ from io import BytesIO
 from numbers import Real
 from pathlib import Path
 
-import anywidget
-import eyewear
+import anywidget,eyewear
 from fastcore.basics import patch
 from .core import *
 from .dataset import *
@@ -105,12 +104,10 @@ _by = dict(label='was', reason='reason', part='part')                     # What
 @patch
 def _rows(self:Review, where):
     "What is on disk about each photo of the queue"
-    last,first = {},{}
-    for e in self.ds.decisions():
-        if e['by']!='person': continue
-        last[e['name']] = e
-        first.setdefault(e['name'], e['from'] or '.removed')
-    rows = [dict(name=n, at=where.get(n), was=first.get(n, where.get(n)) or '', decided=n in last and where.get(n)==(last[n]['to'] or '.removed'),
+    mine = [e for e in self.ds.decisions() if e['by']=='person']
+    last,first = {e['name']:e for e in mine},{e['name']:e['from'] or '.removed' for e in reversed(mine)}
+    held = {n for n,e in last.items() if where.get(n)==(e['to'] or '.removed')}
+    rows = [dict(name=n, at=where.get(n), was=first.get(n, where.get(n)) or '', decided=n in held,
                  reason=o['reason'], part=o['part'], loss=o['loss']) for n,o in self.items.items()]
     return [dict(r, open=r['at'] is not None and not r['decided']) for r in rows]
 
@@ -152,22 +149,21 @@ def _focus(rows, view, after, per_page):
 def _cell(self:Review, r):
     "One photo of the page"
     url,wrong = small(self.ds.path/r['at']/r['name']) if r['at'] else (None, f"{r['name']}: no longer on disk")
-    label = lambda o: None if o=='.removed' else o
-    return dict(name=r['name'], label=label(r['at']), was=label(r['was']), out=r['at']=='.removed', gone=r['at'] is None,
+    return dict(name=r['name'], label=r['at'], was=r['was'], out=r['at']=='.removed', gone=r['at'] is None,
                 decided=r['decided'], why=self.items[r['name']]['why'], url=url, wrong=wrong)
 
 @patch
 def _facts(self:Review, r, where):
     "The photo in focus: its cell, a larger copy, what the model says, its neighbours"
-    item,cell = self.items[r['name']],self._cell(r)
+    item = self.items[r['name']]
     mine = r['at'] if r['at'] in self.ds.labels else r['was']
     other = next((o for o in (item['guess'], *item['like']) if o and o!=mine), None)
     def near(label):
         like = item['like'].get(label) or []
         names = [o for o in like if isinstance(o, str) and o!=r['name'] and where.get(o)==label][:4]
         return dict(label=label, photos=[dict(name=o, url=small(self.ds.path/label/o)[0]) for o in names])
-    return {**cell, **{k: item[k] for k in ('reason','guess','sure','confidence','loss','part')},
-        'big':small(self.ds.path/r['at']/r['name'], 480)[0] if r['at'] else None, 'near':[o for o in map(near, (mine, other)) if o['photos']]}
+    return {**self._cell(r), **{k: item[k] for k in ('reason','guess','sure','confidence','loss','part')},
+        'near':[o for o in map(near, (mine, other)) if o['photos']], 'big':small(self.ds.path/r['at']/r['name'], 480)[0] if r['at'] else None}
 
 @patch
 def state(self:Review,
@@ -181,16 +177,10 @@ def state(self:Review,
     focus,shown = _focus(self._chosen(rows, view), view, after, self.per_page)
     page = next((i//self.per_page for i,r in enumerate(shown) if r['name']==focus), 0)
     here = shown[page*self.per_page:(page+1)*self.per_page]
-    return dict(labels=self.ds.labels, options={k: sorted(Counter(r[v] for r in rows if r[v]).items()) for k,v in _by.items()}, view={k: view[k] for k in _all},
-        page=page, pages=-(-len(shown)//self.per_page), n=len(shown), first=page*self.per_page+1, total=len(rows), seen=sum(r['decided'] for r in rows), cells=[self._cell(r) for r in here],
+    return dict(labels=self.ds.labels, options={k: sorted(Counter(r[v] for r in rows if r[v]).items()) for k,v in _by.items()},
+        view={k: view[k] for k in _all}, page=page, pages=-(-len(shown)//self.per_page), n=len(shown), first=page*self.per_page+1,
+        total=len(rows), seen=sum(r['decided'] for r in rows), cells=[self._cell(r) for r in here],
         focus=next((self._facts(r, where) for r in here if r['name']==focus), None))
-
-# %% ../nbs/parts/review.ipynb #7d10a031
-def _plain(e, path):
-    "What went wrong, without where on this machine; what nobody foresaw goes to the log of the server"
-    if isinstance(e, EyewearError): return str(e).replace(f'{path}{os.sep}', '').replace(str(path), 'the dataset')
-    with suppress(OSError, ValueError), open(sys.stderr.fileno(), 'w', closefd=False) as f: traceback.print_exception(e, file=f)
-    return getattr(e, 'strerror', None) or 'something went wrong; the log of the server says what'
 
 # %% ../nbs/parts/review.ipynb #7d10a019
 @patch
@@ -200,7 +190,7 @@ def decide(self:Review,
     keep:bool=False, # Each keeps the label it has, in place of `to`
 )->tuple:            # Names that were decided; sentences on what went wrong
     "Log and carry out, one by one, what the person says of some photos"
-    if not isinstance(names, list) or not names or any(o not in self.items for o in map(str, names)): raise DatasetError('these photos are not in this queue')
+    if not isinstance(names, list) or not names or {*map(str, names)}-self.items.keys(): raise DatasetError('no photos of this queue')
     if to is not None and to not in self.ds.labels: raise DatasetError(f'{str(to)[:40]!r}: no label of this dataset')
     where,mark,done,wrong = _where(self.ds),f'review {secrets.token_hex(4)}',[],[]
     for name in dict.fromkeys(names):
@@ -225,6 +215,12 @@ def undo(self:Review)->tuple: # Names that are as before; sentences on what went
     return done,wrong
 
 # %% ../nbs/parts/review.ipynb #7d10a021
+def _plain(e, path):
+    "What went wrong, without where on this machine; what nobody foresaw goes to the log of the server"
+    if isinstance(e, EyewearError): return str(e).replace(f'{path}{os.sep}', '').replace(str(path), 'the dataset')
+    with suppress(OSError, ValueError), open(sys.stderr.fileno(), 'w', closefd=False) as f: traceback.print_exception(e, file=f)
+    return getattr(e, 'strerror', None) or 'something went wrong; the log of the server says what'
+
 @patch
 def _do(self:Review, msg):
     "Do what `msg` asks for: sentence on what was done, on what went wrong, names decided, name to look at"
@@ -242,10 +238,10 @@ def answer(self:Review,
 )->dict:      # `state`, with `id`, `said` and `wrong` (sentences)
     "Answer the browser, whatever it sends"
     msg = msg if isinstance(msg, dict) else {}
-    said,wrong,after,look,view = '',[],[],None,msg.get('view')
+    said,wrong,view = '',[],msg['view'] if isinstance(msg.get('view'), dict) else {}
     try:
         said,wrong,after,look = self._do(msg)
-        out = self.state({**view, 'focus':look, 'step':0} if look and isinstance(view, dict) else view, after)
+        out = self.state({**view, **({'focus':look, 'step':0} if look else {})}, after)
     except Exception as e:
         wrong = [*wrong, _plain(e, self.ds.path)]
         try: out = self.state()

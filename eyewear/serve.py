@@ -169,10 +169,11 @@ def serve_review(
     from eyewear import clean,fetch,review
     last = home()/'current.txt'
     if path is None and last.exists(): path = home()/last.read_text().strip()
-    if path is None or not Path(path).is_dir(): raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
+    if path is None or not Path(path).is_dir():
+        raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
     ds = fetch.open_dataset(Path(path).resolve())
     if not (ds.path/'queue.json').exists():
-        if not hasattr(clean, 'suspects'): raise DatasetError(f'{ds.path}: no queue of photos yet; run `eyewear-interpret`, which makes one')
+        if not hasattr(clean, 'suspects'): raise DatasetError(f'{ds.path}: no queue yet; run `eyewear-interpret`, which makes one')
         review.save_queue(ds, clean.suspects(ds))
     print(f'{len(review.load_queue(ds))} photos of {ds.path} are in question', flush=True)
     serve_page('review', port, EYEWEAR_DATASET=str(ds.path))
