@@ -158,8 +158,8 @@ def light_tests():
 
 def bench():
     "Install, measure each claim of speed (benchmarks/)"
-    files = sorted(ROOT.glob('benchmarks/*.py'))
-    if not files: return print('eyewear: there are no benchmarks yet; they come as benchmarks/*.py, and this runs them')
+    files = sorted(ROOT.glob('benchmarks/[a-z]*.py'))
+    if not files: return print('eyewear: there are no benchmarks yet; they come as benchmarks/[a-z]*.py, and this runs them')
     setup('tutorial')
     for f in files: call(VENV/'bin'/'python', f)
 

@@ -16,7 +16,7 @@ from fastcore.script import call_parse
 from .core import DatasetError,PhotoError,cli,home,open_photo,read_record,record
 from .dataset import Dataset
 from .download import load_dataset
-from .fetch import open_dataset,read_mark,write_mark
+from .sources import open_dataset,read_mark,write_mark
 from .near import join,near_pairs,thumb
 
 # %% ../nbs/02_clean.ipynb #fd23c4b9

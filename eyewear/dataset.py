@@ -17,13 +17,15 @@ from PIL import Image
 from .core import DatasetError,PhotoError,open_photo,sha256,write_file
 
 # %% ../nbs/parts/dataset.ipynb #db735ae6
-columns = ('file sha256 file_sha256 label source query image_url page_url licence creator width height bytes status reason group').split()
+columns = ('file sha256 file_sha256 label source query image_url page_url title licence creator width height bytes status reason group').split()
 max_side = 1024 # px; longer photos are made smaller when they are stored
 
-def _storable(data):
+def _storable(data, whole=False):
     "Bytes, file ending, width and height that `data` is stored with: as it is where that is plain, else as an upright JPEG"
     try: img = open_photo(data)
-    except PhotoError: return data, 'jpg', '', ''
+    except PhotoError:
+        if whole: raise
+        return data, 'jpg', '', ''
     raw = Image.open(io.BytesIO(data))
     plain = raw.format in ('JPEG','PNG','WEBP') and raw.mode in ('RGB','L') and not raw.has_transparency_data
     if plain and raw.getexif().get(274, 1)==1 and max(raw.size)<=max_side and getattr(raw, 'n_frames', 1)==1:
@@ -143,10 +145,11 @@ def _index_row(self:Dataset, row):
 def store(self:Dataset,
     src,       # Path or bytes, as fetched
     label:str, # Label it was searched for
+    whole:bool=False, # Raise `PhotoError` where it is no whole photo, in place of storing it as it is?
 )->dict:       # Its row for `append`, which is not in the manifest yet
     "Write a photo into the folder of `label`; several threads may do so at once"
     data = src if isinstance(src, bytes) else Path(src).read_bytes()
-    stored,ext,width,height = _storable(data)
+    stored,ext,width,height = _storable(data, whole)
     digest = sha256(data)
     name = f'{label}_{digest[:16]}.{ext}'
     if name not in self._by_name:

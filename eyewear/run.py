@@ -15,8 +15,8 @@ from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
 from .dataset import *
-from .download import sources
-from .fetch import folder_labels,write_mark
+from .download import source_names
+from .sources import folder_labels,read_urls,write_mark
 
 # %% ../nbs/parts/run.ipynb #de0b0781
 def lesson_notebook(
@@ -199,11 +199,12 @@ def main(
     save:int=0,      # 1: keep the outputs in the notebooks
 ):
     "Run lessons 01 to 05, print what came out, and serve the app"
-    if source and Path(source).expanduser().is_dir(): source = str(Path(source).expanduser().resolve())
+    if source and Path(source).expanduser().exists(): source = str(Path(source).expanduser().resolve())
     for k,v in dict(SOURCE=source, LIMIT=limit, LABELS=labels).items():
         if v is not None: os.environ[f'EYEWEAR_{k}'] = str(v)
     asked = settings()
-    if asked.source not in ('auto', *sources): folder_labels(asked.source, sources) # Says so at once where there is no such folder
+    if asked.source.endswith('.csv'): read_urls(asked.source) # Says so at once where there is no such file or folder
+    elif asked.source not in source_names(): folder_labels(asked.source, source_names()[1:])
     if serve:
         from eyewear.serve import free_port
         free_port(port)

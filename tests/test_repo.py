@@ -59,8 +59,8 @@ def test_licence_is_whole():
 
 # -- Modules
 
-FLOORS = dict(core=0, draw=0, near=1, dataset=1, predict=1, backbone=1, practice=2, review=2, fetch=2, download=3, clean=4, train=5,
-              interpret=6, export=6, app=6, serve=6, run=7)
+FLOORS = dict(core=0, draw=0, near=1, dataset=1, predict=1, backbone=1, practice=2, review=2, fetch=2, sheet=2, sources=3, again=4, download=5,
+              clean=6, train=7, interpret=8, export=8, app=8, serve=8, run=9)
 LIGHT = 'core', 'dataset', 'predict', 'review', 'app'
 
 def imports(module):
