@@ -11,7 +11,7 @@ __all__ = ['browser', 'max_bytes', 'at_once', 'per_host', 'Found', 'Refused', 'i
 # %% ../nbs/parts/fetch.ipynb #e9cf4ad9
 import asyncio,os,socket,sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor,wait
 from dataclasses import dataclass
 from datetime import datetime,timezone
 from email.utils import parsedate_to_datetime
@@ -178,6 +178,11 @@ class Fetcher:
         return self.ds.append({**row, **about})
 
 # %% ../nbs/parts/fetch.ipynb #87d5fc58
+async def _end(tasks):
+    "Cancel what is still under way, and wait until it is over"
+    for t in tasks: t.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
 @patch
 async def _label(self:Fetcher, label, query, search):
     "All photos of one label; returns '' or why the search ended early"
@@ -185,20 +190,21 @@ async def _label(self:Fetcher, label, query, search):
     came = sum(r['label']==label and r['status']!='failed' for r in self.ds.rows)
     todo,tasks,rank,asked,why = iter(search),set(),{},0,''
     bar = tqdm(total=self.limit, initial=min(came, self.limit), desc=label, disable=self.quiet or not (in_notebook() or sys.stderr.isatty()))
-    while True:
-        while todo and came+len(tasks)<self.limit and len(tasks)<2*at_once:
-            try: photo = await asyncio.get_running_loop().run_in_executor(self.searches, next, todo, None)
-            except Exception as e: photo,why = None,str(e) or type(e).__name__
-            if photo is None or asked>=5*self.limit+50: todo = None; break
-            rank.setdefault(photo.image_url, len(rank))
-            if photo.image_url in have: continue
-            have.add(photo.image_url); asked += 1
-            tasks.add(asyncio.create_task(self._one(label, query, photo)))
-        if not tasks: break
-        done,tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        new = sum(t.result()['status']!='failed' for t in done)
-        came += new; bar.update(new)
-    bar.close()
+    try:
+        while True:
+            while todo and came+len(tasks)<self.limit and len(tasks)<2*at_once:
+                try: photo = await asyncio.get_running_loop().run_in_executor(self.searches, next, todo, None)
+                except Exception as e: photo,why = None,str(e) or type(e).__name__
+                if photo is None or asked>=5*self.limit+50: todo = None; break
+                rank.setdefault(photo.image_url, len(rank))
+                if photo.image_url in have: continue
+                have.add(photo.image_url); asked += 1
+                tasks.add(asyncio.create_task(self._one(label, query, photo)))
+            if not tasks: break
+            done,tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            new = sum(t.result()['status']!='failed' for t in done)
+            came += new; bar.update(new)
+    finally: bar.close(); await _end(tasks)
     return why,rank
 
 # %% ../nbs/parts/fetch.ipynb #1e33047c
@@ -214,8 +220,14 @@ def fetch(
     ds.save()
     async def run():
         f = Fetcher(ds, limit, source, **kwargs)
-        async with client(f.timeout, f.allow) as f.web: return dict(zip(wanted, await asyncio.gather(*(f._label(o, *w) for o,w in wanted.items()))))
-    with start_blocking_portal() as portal: out = portal.call(run)
+        async with client(f.timeout, f.allow) as f.web:
+            labels = [asyncio.create_task(f._label(o, *w)) for o,w in wanted.items()]
+            try: return dict(zip(wanted, await asyncio.gather(*labels)))
+            finally: await _end(labels)
+    with start_blocking_portal() as portal:
+        all_of_it = portal.start_task_soon(run)
+        while not all_of_it.done(): wait([all_of_it], timeout=.2) # Else a Ctrl-C may wait for the end
+    out = all_of_it.result()
     order,last = list(wanted),len(wanted)
     ds.rows.sort(key=lambda r: (order.index(r['label']), out[r['label']][1].get(r['image_url'], 1e9)) if r['label'] in out else (last,0))
     ds.save()
