@@ -187,7 +187,7 @@ async def _end(tasks):
 async def _label(self:Fetcher, label, query, search):
     "All photos of one label; returns '' or why the search ended early"
     have = {r['image_url'] for r in self.ds.rows if r['label']==label and r['image_url']}
-    came = sum(r['label']==label and r['status']!='failed' for r in self.ds.rows)
+    came = sum(r['label']==label and r['status']!='failed' and r['source']!='by hand' for r in self.ds.rows) # `by hand`: left without a row by a crash
     todo,tasks,rank,asked,why = iter(search),set(),{},0,''
     bar = tqdm(total=self.limit, initial=min(came, self.limit), desc=label, disable=self.quiet or not (in_notebook() or sys.stderr.isatty()))
     try:
