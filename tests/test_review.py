@@ -183,10 +183,10 @@ def test_queue_of_thousands_opens_at_once(tmp_path, monkeypatch):
     made, open_photo = [], review.open_photo
     monkeypatch.setattr(review, 'open_photo', lambda *a: made.append(a) or open_photo(*a))
     queue = [dict(name=f.name, why='odd') for f in ds.files()]
-    t = time.perf_counter()
+    t = time.process_time()
     s = Review(ds, queue).answer(dict(id=1, do='show'))
-    took = time.perf_counter()-t
-    assert len(s['cells']) == 8 and s['pages'] == 625 and len(made) == 9 and took < 2
+    took = time.process_time()-t
+    assert len(s['cells']) == 8 and s['pages'] == 625 and len(made) == 9 and took < 1, (len(made), took)
 
 def test_queue_file(ds, tmp_path):
     save_queue(ds, [dict(name='a.png', sure=np.float32(.5), confidence=float('inf'), loss=np.float64(2), extra=np.int64(3)), 'b.png', dict(why='x')])
@@ -281,6 +281,7 @@ class Reviewer:
         return self.ready()
     def ready(self):
         self.page.locator('.er-cell').first.wait_for(timeout=60_000)
+        if self.page.locator('body[data-voila]').count(): self.page.wait_for_function('document.activeElement.className == "er"')
         return self
     @property
     def root(self): return self.page.locator('.er')
@@ -292,8 +293,8 @@ class Reviewer:
     def marks(self): return {o.split('\n')[0] for o in self.page.locator('.er-cell > .er-badge').all_inner_texts()}
     @property
     def n(self): return len(log(self.ds))
-    def button(self, name): return self.page.get_by_role('button', name=name, exact=True)
-    def thumb(self, i): return self.cells.nth(i).locator('button')
+    def button(self, name): return self.settled().page.get_by_role('button', name=name, exact=True)
+    def thumb(self, i): return self.settled().cells.nth(i).locator('button')
     def says(self, text):
         self.page.get_by_role('status').filter(has_text=text).wait_for()
         return self
@@ -304,8 +305,12 @@ class Reviewer:
         "Until the photo `name` is in focus"
         self.page.locator('.er-title').filter(has_text=name).wait_for()
         return self
+    def settled(self):
+        "Until every question is answered"
+        self.page.locator('.er[aria-busy=false]').wait_for()
+        return self
     def press(self, key, focus=None):
-        self.page.keyboard.press(key)
+        self.settled().page.keyboard.press(key)
         return self.wait(focus) if focus else self
 
 def afresh(ds):
@@ -330,12 +335,13 @@ def someone(desk, site):
     desk.page.get_by_label('only undecided').uncheck()
     for o in ('loss', 'suspicious'): desk.page.get_by_label('Order').select_option(o)
     desk.root.focus()
-    desk.seen(0).wait(queue_names(site.ds)[0])
+    desk.settled().seen(0).wait(queue_names(site.ds)[0])
     yield desk
     assert not re.search(r'Traceback|Error\b|'+re.escape(str(site.ds.path)), desk.page.locator('body').inner_text())
 
 def test_page_has_the_focus_when_it_opens(desk, site):
-    assert desk.page.evaluate('document.activeElement.className') == 'er' and desk.focus == queue_names(site.ds)[0]
+    desk.page.wait_for_function('document.activeElement.className == "er"')
+    assert desk.focus == queue_names(site.ds)[0]
 
 def test_decide_by_key(someone, site):
     q, ds = queue_names(site.ds), site.ds
@@ -414,9 +420,9 @@ def test_filters_and_paging(someone, site):
     loss = [items[o]['loss'] for o in shown()]
     assert loss == sorted(loss, reverse=True)
     someone.page.get_by_label('only undecided').check()
-    someone.root.press(' ')
+    someone.settled().root.press(' ')
     range_is('1 to 1 of 1')
-    someone.root.press(' ')
+    someone.settled().root.press(' ')
     someone.page.locator('.er-none').get_by_text('All of these are decided.').wait_for()
     someone.seen(2)
 
@@ -444,7 +450,7 @@ def test_kernel_killed_and_page_closed_lose_nothing(browser, site):
     killed()
     who.press('x').says('No answer')
     assert who.n == 1 and at(ds, q[1]) == 'cups' and who.focus == q[1] and who.marks == {'→ plates'}
-    who.press('x').press('3')                                            # nothing more is taken
+    for key in 'x3': page.keyboard.press(key)                            # nothing more is taken
     assert who.n == 1 and page.get_by_role('button', name='Ask again').is_visible()
     page.reload()
     who.ready().seen(1).wait(q[1])
@@ -489,8 +495,8 @@ def test_phone_in_the_dark(someone, site):
     assert not page.evaluate(dark)
     page.set_viewport_size(dict(width=360, height=740))
     page.emulate_media(color_scheme='dark')
-    assert page.evaluate('[...document.querySelectorAll(".er, .er *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
-    assert page.evaluate(dark)
+    page.wait_for_function('[...document.querySelectorAll(".er, .er *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
+    page.wait_for_function(dark)
     someone.button('Label plates').click()
     someone.wait(q[1])
     assert at(site.ds, q[0]) == 'plates'
