@@ -122,6 +122,12 @@ def test_one_that_fails_is_said_and_the_rest_go_on(r, ds, monkeypatch, capfd, er
     assert s['wrong'].startswith(f'{b}: ') and word in s['wrong'] and 'gone_0.png: no longer on disk.' in s['wrong']
     assert 'secret' not in json.dumps(s) and 'secret' in capfd.readouterr().err
 
+def test_page_never_reads_where_the_dataset_lies(r, ds, monkeypatch):
+    def fail(*args, **kw): raise DatasetError(f'{ds.log}: cannot be written; {ds.path} is full')
+    monkeypatch.setattr(ds, 'decide', fail)
+    a = queue_names(ds)[0]
+    assert r.answer(dict(id=1, do='keep', names=[a]))['wrong'] == f'{a}: decisions.jsonl: cannot be written; the dataset is full.'
+
 BAD = [None, 5, {}, dict(do='rm'), dict(do='decide', names=['X']), dict(do='decide', names=['X'], to='../..'), dict(do='decide', names=['X'], to=['cups']),
        dict(do='keep', names=[]), dict(do='keep', names='X'), dict(do='keep', names=['../manifest.csv']), dict(do='keep', names=[None]), dict(do='keep', names=[['X']]),
        *(dict(do='show', view=o) for o in (dict(label='knives'), dict(order=''), dict(page='1'), dict(step=.5), dict(focus='/etc/passwd'), dict(part=['x'])))]
