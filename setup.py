@@ -1,4 +1,4 @@
-"Package metadata from settings.ini; the notebook that Voila serves travels inside the package."
+"Package metadata from settings.ini; the notebooks that Voila serves travel inside the package."
 import shutil
 from configparser import ConfigParser
 from pathlib import Path
@@ -16,7 +16,7 @@ class BuildPy(build_py):
         if self.editable_mode: return
         static = Path(self.build_lib)/cfg['lib_name']/'static'
         static.mkdir(parents=True, exist_ok=True)
-        shutil.copy(here/'nbs'/'app.ipynb', static)
+        for page in ('app', 'review'): shutil.copy(here/'nbs'/f'{page}.ipynb', static)
 
 setup(
     version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(), author=cfg['author'], license=cfg['license'],

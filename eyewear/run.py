@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/run.html.md"""
 # %% auto #0
 __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError', 'look_again', 'start_lesson', 'write_html',
            'run_lesson', 'save_outputs', 'find_lessons', 'start_afresh', 'skipped', 'run_lessons', 'summary', 'main',
-           'app']
+           'app', 'clean']
 
 # %% ../nbs/parts/run.ipynb #c48ce422
 import json,logging,os,subprocess,sys,time
@@ -225,3 +225,18 @@ def app(
     "Serve the app until Ctrl-C"
     from eyewear.serve import serve
     serve(model, port, ip)
+
+# %% ../nbs/parts/run.ipynb #3f1c0b52
+@call_parse
+@cli
+def clean(
+    path:str=None,     # Folder of the dataset; the one used last by default
+    undo:int=None,     # Take this decision back, and do nothing else
+    list:bool=False,   # Print the decisions that hold, and do nothing else
+    review:bool=False, # Decide on the photos in question, in the browser
+    port:int=8867,     # Port of the review; 0 for any free one
+):
+    "Take out what is no photo or there twice; undo what was decided; review what is in question"
+    from eyewear import clean,serve
+    if review: serve.serve_review(path, port)
+    else: clean.main(path=path, undo=undo, list=list)

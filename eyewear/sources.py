@@ -49,11 +49,11 @@ def bing(
             with urllib.request.urlopen(req, timeout=self.timeout) as r: return r.read(20_000_000).decode('utf8', 'replace')
     search = Links(query, min(limit+limit//5+5, 150), None, 'off' if adult_filter_off else 'on', timeout, verbose=False)
     while True:
-        try: new = [o for o in parse_bing(search.page(len(search.seen))) if o.image_url not in search.seen]
+        try: new = {o.image_url: o for o in parse_bing(search.page(len(search.seen))) if o.image_url not in search.seen}
         except (OSError, HTTPException) as e: raise SourceError(f"Bing: {getattr(e, 'reason', '') or e or type(e).__name__}") from e
         if not new: return
-        search.seen |= {o.image_url for o in new}
-        yield from new
+        search.seen |= new.keys()
+        yield from new.values()
 
 # %% ../nbs/parts/sources.ipynb #01a5e86a
 bing_page = 'https://www.bing.com/images/async?q=portrait&first=0&count=5&adlt=on'

@@ -59,8 +59,8 @@ def test_licence_is_whole():
 
 # -- Modules
 
-FLOORS = dict(core=0, draw=0, near=1, dataset=1, predict=1, backbone=1, practice=2, review=2, fetch=2, sheet=2, sources=3, again=4, download=5,
-              clean=6, train=7, interpret=8, export=8, app=8, serve=8, run=9)
+FLOORS = dict(core=0, draw=0, near=1, odd=1, dataset=1, predict=1, backbone=1, key=2, practice=2, review=2, fetch=2, sheet=2, sources=3, again=4,
+              download=5, clean=6, train=7, interpret=8, export=8, app=8, serve=8, run=9)
 LIGHT = 'core', 'dataset', 'predict', 'review', 'app'
 
 def imports(module):
@@ -388,13 +388,13 @@ def test_source_and_wheel_carry_the_page(tmp_path):
     subprocess.run([*cmd, '-o', tmp_path/'dist', src], check=True, capture_output=True)
     (sdist,), (wheel,) = (tmp_path/'dist').glob('*.tar.gz'), (tmp_path/'dist').glob('*.whl')
     with zipfile.ZipFile(wheel) as z:
-        assert z.read('eyewear/static/app.ipynb').decode() == text('nbs/app.ipynb')
+        for page in ('app','review'): assert z.read(f'eyewear/static/{page}.ipynb').decode() == text(f'nbs/{page}.ipynb')
         names = set(z.namelist())
     static = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'static').rglob('*') if f.is_file()}
     assert static | {f'eyewear/{m}.py' for m in MODULES} <= names
     assert not [o for o in names if not o.startswith(('eyewear/', f"eyewear-{cfg['version']}.dist-info/"))]
     with tarfile.open(sdist) as t: names = {o.split('/', 1)[-1] for o in t.getnames()}
-    assert {'settings.ini', 'constraints.txt', 'nbs/app.ipynb', 'LICENSE'} <= names
+    assert {'settings.ini', 'constraints.txt', 'nbs/app.ipynb', 'nbs/review.ipynb', 'LICENSE'} <= names
 
 def test_hosts_start_the_light_app():
     assert text('requirements.txt').splitlines() == ['-c constraints-light.txt', '.']

@@ -1,0 +1,72 @@
+"The same photos on another machine: from an address, a folder, a drawing; what is gone, changed or decided."
+import csv, io, os
+from pathlib import Path
+import numpy as np
+import pytest
+from PIL import Image
+from eyewear.again import download_again
+from eyewear.core import SourceError
+from eyewear.dataset import Dataset
+from photohost import PhotoHost
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'there'))
+    return tmp_path/'there'
+
+def from_web(path, host, n=4):
+    "A dataset whose photos came from `host`"
+    from eyewear.fetch import Found, fetch
+    ds = Dataset(path)
+    fetch(ds, {o: (f'words for {o}', [Found(host.url(f'/ok/{i+10*k}.jpg'), title=f'{o} {i}') for i in range(n)]) for k, o in enumerate(('cups', 'plates'))},
+          n, 'my search', allow=['127.0.0.1'], quiet=True)
+    return ds
+
+def test_same_photos_and_decisions(tmp_path):
+    with PhotoHost() as host:
+        ds = from_web(tmp_path/'here', host)
+        a, b, c = (f.name for f in ds.files()[:3])
+        ds.decide(a, None, by='person', why='chipped')
+        ds.decide(b, 'plates', by='key', why='flat')
+        ds.decide(c, None, by='rule'); ds.undo()
+        again = download_again(ds.manifest, allow=['127.0.0.1'], quiet=True)
+    assert again.counts() == ds.counts() == dict(cups=2, plates=5) and again.digest() == ds.digest() and again.split() == ds.split()
+    assert [(e['name'], e['to'], e['by']) for e in again.decisions()] == [(a, None, 'person'), (b, 'plates', 'key')]
+    assert {(r['source'], r['title'][:4]) for r in again.rows} == {('my search', 'cups'), ('my search', 'plat')}
+
+def test_gone_and_changed_are_said(tmp_path, capsys):
+    with PhotoHost() as host:
+        ds = from_web(tmp_path/'here', host)
+        ds.rows[0]['image_url'] = host.url('/404/x.jpg')
+        ds.rows[1]['image_url'] = host.url('/ok/99.jpg')
+        ds.save()
+        again = download_again(ds.manifest, allow=['127.0.0.1'], quiet=True)
+    out = capsys.readouterr().out
+    assert '6 of 8 photos are the same as they were, 1 have changed, 1 are gone' in out and '404' in out
+    assert sum(again.counts().values()) == 6
+
+def test_without_allow_nothing_here_is_asked(tmp_path):
+    with PhotoHost() as host:
+        ds = from_web(tmp_path/'here', host)
+        before = host.total
+        again = download_again(ds.manifest, quiet=True)
+        assert host.total == before and not again.files()
+
+def test_files_of_a_folder_need_a_copy_of_it(tmp_path, capsys):
+    (tmp_path/'mine'/'cups').mkdir(parents=True)
+    ds = Dataset(tmp_path/'here')
+    for i in range(3):
+        Image.new('RGB', (9, 9), (i, 2, 3)).save(tmp_path/'mine'/'cups'/f'{i}.png')
+        ds.add(tmp_path/'mine'/'cups'/f'{i}.png', 'cups', source='mine', image_url=f'cups/{i}.png')
+    assert not download_again(ds.manifest, quiet=True).files() and '--source' in capsys.readouterr().out
+    assert download_again(ds.manifest, folder=tmp_path/'mine', quiet=True).digest() == ds.digest()
+
+def test_drawings_are_drawn_again(tmp_path):
+    practice = pytest.importorskip('eyewear.practice')
+    ds = practice.make_practice(Dataset(tmp_path/'here'), 4)
+    assert download_again(ds.manifest, quiet=True).digest() == ds.digest()
+
+@pytest.mark.parametrize('text', ['', 'a,b\n1,2\n', 'label,image_url,sha256,source\n'])
+def test_no_manifest(tmp_path, text):
+    (tmp_path/'m.csv').write_text(text)
+    with pytest.raises(SourceError, match='m.csv'): download_again(tmp_path/'m.csv')
