@@ -107,7 +107,8 @@ def _settle(self:Dataset, name):
             (self.path/to).mkdir(exist_ok=True)
             os.replace(at, self.path/to/name)
         except FileNotFoundError: continue # Another process was quicker
-        except OSError as e: raise DatasetError(f'{name}: logged, but cannot be moved ({e.strerror}); open the dataset again to do it') from e
+        except OSError as e:
+            raise DatasetError(f'{name}: logged, but cannot be moved ({e.strerror}); open the dataset again to do it') from e
 
 @patch
 def _carry_out(self:Dataset, name, to, **about):
@@ -229,7 +230,8 @@ def _mark_missing(self:Dataset, there):
         here = name in there or self._lies(name) is not None
         if not here and r['status']!='missing': gone.append(name); self.append({**r, 'status':'missing', 'reason':'not on disk'})
         if here and r['status']=='missing': self.append({**r, 'status':'ok', 'reason':''})
-    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({", ".join(sorted(gone)[:3])}{", .." if len(gone)>3 else ""})')
+    few = ', '.join(sorted(gone)[:3])+(', ..' if len(gone)>3 else '')
+    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({few})')
 
 # %% ../nbs/parts/dataset.ipynb #7213f169
 @patch

@@ -29,7 +29,7 @@ class Manifest:
         append_line(self.manifest, '')
         head,rows,odd = read_table(self.manifest)
         if head and not {'file','sha256','label','status'}<=set(head):
-            raise DatasetError(f'{path}: no manifest of eyewear (it begins with {",".join(head)[:40]!r}); move it away, and new rows are made')
+            raise DatasetError(f'{path}: no manifest of eyewear (it begins {",".join(head)[:40]!r}); move it away, and new rows are made')
         if odd: print(f'{path}: {odd} damaged lines passed over; their photos, where they are there, get new rows')
         self.columns = [*columns, *(c for c in head if c not in columns)]
         self.rows = [{c: r.get(c, '') for c in self.columns} for r in rows]
