@@ -8,23 +8,23 @@ Docs: https://OWNER.github.io/eyewear/parts/again.html.md"""
 __all__ = ['read_manifest', 'download_again']
 
 # %% ../nbs/parts/again.ipynb #410e95ff
-import csv
 from pathlib import Path
 
 from .core import SourceError,home,sha256,write_file
 from .dataset import Dataset
 from .fetch import Found,fetch
+from .journal import read_table
 from .practice import practice_photos
-from .sources import open_dataset,sweep,write_mark
+from .sources import open_dataset,write_mark
 
 # %% ../nbs/parts/again.ipynb #496f40a9
 def read_manifest(
     path:Path, # `manifest.csv` of a dataset
 )->list:       # Its rows, as dicts
     "The rows of a manifest"
-    try: rows = list(csv.DictReader(Path(path).open(newline='', encoding='utf-8')))
-    except (OSError, UnicodeError, csv.Error) as e: raise SourceError(f"{path}: cannot be read ({getattr(e, 'strerror', '') or e})") from e
-    if not rows or not {'label','image_url','sha256','source'}<=rows[0].keys(): raise SourceError(f'{path}: no manifest of a dataset (no label, image_url, sha256 and source)')
+    try: head,rows,_ = read_table(Path(path))
+    except OSError as e: raise SourceError(f'{path}: cannot be read ({e.strerror})') from e
+    if not rows or not {'label','image_url','sha256','source'}<=set(head): raise SourceError(f'{path}: no manifest of a dataset (label, image_url, sha256 and source)')
     return [r for r in rows if r['sha256']]
 
 # %% ../nbs/parts/again.ipynb #81b5468c
@@ -55,7 +55,6 @@ def download_again(
     rows = read_manifest(manifest)
     labels,old = list(dict.fromkeys(r['label'] for r in rows)),{(r['label'],r['image_url']): r for r in rows}
     path,name = home()/f'again-{sha256(Path(manifest).read_bytes())[:6]}',rows[0]['source']
-    sweep(path)
     ds,drawn = Dataset(path),_drawn(rows)
     write_mark(path, source=str(manifest), name=name, labels=labels)
     fetch(ds, {o: ('', [_again(r, drawn, folder) for r in rows if r['label']==o]) for o in labels}, len(rows), **kwargs)
@@ -64,7 +63,9 @@ def download_again(
     ds.save()
     _say(ds, len(rows))
     log = Path(manifest).with_name('decisions.jsonl')
-    if log.exists(): ds.replay(log)
+    if log.exists():
+        done,miss = ds.replay(log)
+        print(f'{len(done)} decisions taken over'+(f', {len(miss)} not, since their photos are not here' if miss else ''))
     write_mark(path, complete=True)
     write_file(home()/'current.txt', path.name)
     return open_dataset(path)

@@ -10,10 +10,10 @@ __all__ = ['query_dict', 'eyewear_types', 'sources', 'draw_practice', 'choose_la
 
 # %% ../nbs/01_download.ipynb #54e29466
 import os
-from functools import partial
 from pathlib import Path
 
 from fastcore.script import call_parse
+from .attribution import write_attribution
 from .core import SourceError,cli,home,need,settings,write_file
 from .dataset import Dataset
 from .fetch import Found,fetch
@@ -104,7 +104,6 @@ def download(
     use,wanted = plan(source, labels, limit, **({'adult_filter_off':True} if adult_filter_off else {}))
     path = _place(source, limit, labels, adult_filter_off)
     name = source if source in source_names() else Path(source).stem
-    sweep(path)
     ds = Dataset(path, use)
     write_mark(path, source=source if source in source_names() else str(Path(source).expanduser().resolve()), name=name, limit=limit, labels=use)
     wanted = {o:w for o,w in wanted.items() if o not in read_mark(path).get('done', [])}
@@ -138,6 +137,7 @@ def main(
     if from_manifest: from eyewear.again import download_again
     ds = download_again(from_manifest, source) if from_manifest else download(
         source, limit, [o.strip() for o in (labels or '').split(',') if o.strip()], adult_filter_off)
+    write_attribution(ds)
     for label,n in ds.counts().items(): print(f'{n:5} {label}')
     print(f'{sum(ds.counts().values()):5} photos from {ds.source} in {ds.path}')
 

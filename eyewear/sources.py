@@ -7,10 +7,10 @@ Docs: https://OWNER.github.io/eyewear/parts/sources.html.md"""
 # %% auto #0
 __all__ = ['bing_page', 'openverse_api', 'openverse_pace', 'photo_types', 'parse_bing', 'bing', 'bing_answers', 'openverse_words',
            'openverse', 'folder_labels', 'folder_photos', 'read_urls', 'dataset_dir', 'read_mark', 'write_mark',
-           'open_dataset', 'sweep']
+           'open_dataset']
 
 # %% ../nbs/parts/sources.ipynb #9bde5999
-import csv,html,json,re,threading,time,urllib.request
+import csv,html,json,re,threading,time,urllib.parse,urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
@@ -188,16 +188,3 @@ def open_dataset(
     ds = Dataset(path, mark.get('labels'))
     ds.source = mark.get('name', ds.path.name)
     return ds
-
-# %% ../nbs/parts/sources.ipynb #c2d84966
-def sweep(
-    path:Path, # Folder of a dataset
-):
-    "Move photos that an interrupted download left without a row to `.cache/`"
-    path = Path(path)
-    if not path.exists() or read_mark(path).get('complete'): return
-    rows = (path/'manifest.csv').read_text(encoding='utf-8') if (path/'manifest.csv').exists() else ''
-    for f in path.glob('[!.]*/*'):
-        if f.name in rows or not re.fullmatch(re.escape(f.parent.name)+r'_[0-9a-f]{16}\.\w+', f.name): continue
-        (path/'.cache'/'unfinished').mkdir(parents=True, exist_ok=True)
-        f.replace(path/'.cache'/'unfinished'/f.name)

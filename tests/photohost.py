@@ -49,7 +49,8 @@ def _glass():
 
 pictures = dict(rotated=_rotated, cmyk=lambda: saved(_noise(48, 40).convert('CMYK'), 'JPEG'), deep=_deep, moving=_moving, glass=_glass,
     webp=lambda: saved(_noise(48, 40), 'WEBP'), large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
-    claims=lambda: claims(50_000, 50_000), same=lambda: photo(10**6), svg=lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', empty=lambda: b'',
+    claims=lambda: claims(50_000, 50_000), same=lambda: photo(10**6), empty=lambda: b'',
+    svg=lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
     html=lambda: b'<!DOCTYPE html><html><body>You need an account</body></html>', half=lambda: photo()[:700])
 pictures = {k: functools.cache(f) for k,f in pictures.items()}
 
@@ -147,8 +148,8 @@ def entries(found, first, count):
 
 def iusc(o):
     "The element of Bing's page that stands for one photo"
-    m = dict(cid='25SQhm4X', purl=o.get('page') or o['url']+'.html', murl=o['url'], turl='', md5='', shkey='', t=o.get('title', 'A title & more'),
-             mid='', desc='')
+    m = dict(cid='25SQhm4X', purl=o.get('page') or o['url']+'.html', murl=o['url'], turl='', md5='', shkey='',
+             t=o.get('title', 'A title & more'), mid='', desc='')
     text = html.escape(json.dumps(m, separators=(',',':'), ensure_ascii=False))
     return f'<li><div class="iuscp"><a class="iusc" style="height:160px" m="{text}" href="#"></a></div></li>'
 
@@ -156,8 +157,9 @@ async def bing(ask):
     "A page of Bing's image search, as bing_image_downloader 1.1.3 reads it"
     found, first = ask.host.words(ask.q.get('q', '')), int(ask.q.get('first', 0))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
-    some = entries(found, first, min(int(ask.q.get('count', 35)), ask.host.per_page))
-    text = f'<ul class="dgControl_list">{"".join(map(iusc, some))}<a class="iusc" m="{{cut off"></a></ul>' if some else '' if first else '<html>There are no results</html>'
+    some = entries(found, first, ask.host.per_page or min(int(ask.q.get('count', 35)), 150))
+    text = '' if first else '<html>There are no results</html>'
+    if some: text = f'<ul class="dgControl_list">{"".join(map(iusc, some))}<a class="iusc" m="{{cut off"></a></ul>'
     await ask.send(text.encode(), kind='text/html; charset=utf-8')
 
 def work(o, i):
@@ -168,8 +170,9 @@ def work(o, i):
         url=o['url'], creator='Tim Sullivan', creator_url='https://stocksnap.test/tim', license='by-sa', license_version='4.0',
         license_url='https://creativecommons.org/licenses/by-sa/4.0/', provider='stocksnap', source='stocksnap', category='photograph',
         filesize=896128, filetype='jpg', tags=[dict(accuracy=None, name='tree', unstable__provider='stocksnap')],
-        attribution='"Tree Bark Photo" by Tim Sullivan is licensed under CC BY-SA 4.0.', fields_matched=['title'], mature=False, height=4016,
-        width=6016, thumbnail=f'{at}/{key}/thumb/', detail_url=f'{at}/{key}/', related_url=f'{at}/{key}/related/', unstable__sensitivity=[])
+        attribution='"Tree Bark Photo" by Tim Sullivan is licensed under CC BY-SA 4.0.', fields_matched=['title'], mature=False,
+        height=4016, width=6016, thumbnail=f'{at}/{key}/thumb/',
+        detail_url=f'{at}/{key}/', related_url=f'{at}/{key}/related/', unstable__sensitivity=[])
     return {**out, **o}
 
 async def openverse(ask):
@@ -205,17 +208,16 @@ class Ask:
         self.path, self.q = unquote(url.path), {k: v[-1] for k,v in parse_qs(url.query).items()}
         self.n = int((re.findall(r'\d+', self.path.split('/')[-1]) or [0])[-1])
 
-    def photo(self):
-        lo, hi = self.host.kb
-        return photo(self.n, lo+(hi-lo)*(self.n*7%16)//15)
+    def photo(self): return self.host.photo(self.n)
     async def write(self, data):
         self.writer.write(data)
         self.host.sent[self.path] += len(data)
         await self.writer.drain()
     async def head(self, status=200, kind='image/jpeg', length=None, **headers):
         if length is not None: headers['Content-Length'] = length
-        lines = [f'HTTP/1.1 {status} {http.client.responses.get(status, "")}', f'Content-Type: {kind}', *(f'{k}: {v}' for k,v in headers.items())]
-        self.writer.write('\r\n'.join(lines+['','']).encode())
+        headers = {'Content-Type':kind, **headers}
+        lines = [f'HTTP/1.1 {status} {http.client.responses.get(status, "")}', *(f'{k}: {v}' for k,v in headers.items()), '', '']
+        self.writer.write('\r\n'.join(lines).encode())
     async def send(self, body, status=200, kind='image/jpeg', **headers):
         await self.head(status, kind, len(body), **headers)
         await self.write(body)
@@ -230,7 +232,7 @@ class PhotoHost:
         kb=(2,2),          # Sizes of the photos, from and to
     ):
         self.latency, self.kb, self.n_ports = latency, kb, ports
-        self.found, self.per_page, self.rate, self.searched = {}, 150, (20,60), []   # Searches
+        self.found, self.per_page, self.rate, self.searched = {}, None, (20,60), []  # Searches; links a page, as asked for by default
         self.asked, self.sent, self.times = Counter(), Counter(), defaultdict(list)  # By path, without what stands after `?`
         self.now, self.most, self.most_a_port = Counter(), 0, 0                      # Requests at once
 
@@ -239,6 +241,7 @@ class PhotoHost:
     def netlocs(self): return [f'127.0.0.1:{p}' for p in self.ports]
     @property
     def total(self): return sum(self.asked.values())
+    def photo(self, n): return photo(n, self.kb[0]+(self.kb[1]-self.kb[0])*(n*7%16)//15)
     def words(self, q): return self.found.get(q, self.found.get('*', []))
 
     async def _answer(self, ask):
@@ -291,7 +294,8 @@ class PhotoHost:
 def urllib_goes_to(netloc):
     "Let urllib, and with it bing_image_downloader, find every https host at `netloc`"
     class Here(urllib.request.HTTPSHandler):
-        def https_open(self, req): return self.do_open(lambda host, timeout=5, **kw: http.client.HTTPConnection(netloc, timeout=timeout), req)
+        def https_open(self, req): return self.do_open(lambda host, timeout=5, **_: http.client.HTTPConnection(netloc, timeout=timeout),
+            req)
     urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Here))
     try: yield
     finally: urllib.request.install_opener(None)

@@ -1,5 +1,5 @@
 "Lesson 01 against a Bing on loopback, folders of all kinds, and interruptions."
-import contextlib, csv, html, http.client, io, json, os, signal, subprocess, sys, threading, urllib.request
+import contextlib, csv, html, http.client, io, json, os, signal, subprocess, sys, threading, time, urllib.request
 from importlib.util import find_spec
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -190,7 +190,10 @@ def test_network_lost_on_the_way(bing, home):
 @need_bing
 def test_ctrl_c(bing, home):
     find_all(bing)
-    bing.on_fetch = lambda path: len(bing.fetched)==9 and os.kill(os.getpid(), signal.SIGINT)
+    def stop(path):
+        if len(bing.fetched)==9: os.kill(os.getpid(), signal.SIGINT)
+        if len(bing.fetched)>=9: time.sleep(.9)
+    bing.on_fetch = stop
     with pytest.raises(KeyboardInterrupt): get('bing', 6)
     n = sum(Dataset(home/'bing-6').counts().values())
     assert n<24 and not (home/'current.txt').exists()

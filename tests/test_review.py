@@ -122,6 +122,12 @@ def test_one_that_fails_is_said_and_the_rest_go_on(r, ds, monkeypatch, capfd, er
     assert s['wrong'].startswith(f'{b}: ') and word in s['wrong'] and 'gone_0.png: no longer on disk.' in s['wrong']
     assert 'secret' not in json.dumps(s) and 'secret' in capfd.readouterr().err
 
+def test_page_never_reads_where_the_dataset_lies(r, ds, monkeypatch):
+    def fail(*args, **kw): raise DatasetError(f'{ds.log}: cannot be written; {ds.path} is full')
+    monkeypatch.setattr(ds, 'decide', fail)
+    a = queue_names(ds)[0]
+    assert r.answer(dict(id=1, do='keep', names=[a]))['wrong'] == f'{a}: decisions.jsonl: cannot be written; the dataset is full.'
+
 BAD = [None, 5, {}, dict(do='rm'), dict(do='decide', names=['X']), dict(do='decide', names=['X'], to='../..'), dict(do='decide', names=['X'], to=['cups']),
        dict(do='keep', names=[]), dict(do='keep', names='X'), dict(do='keep', names=['../manifest.csv']), dict(do='keep', names=[None]), dict(do='keep', names=[['X']]),
        *(dict(do='show', view=o) for o in (dict(label='knives'), dict(order=''), dict(page='1'), dict(step=.5), dict(focus='/etc/passwd'), dict(part=['x'])))]
@@ -183,10 +189,10 @@ def test_queue_of_thousands_opens_at_once(tmp_path, monkeypatch):
     made, open_photo = [], review.open_photo
     monkeypatch.setattr(review, 'open_photo', lambda *a: made.append(a) or open_photo(*a))
     queue = [dict(name=f.name, why='odd') for f in ds.files()]
-    t = time.perf_counter()
+    t = time.process_time()
     s = Review(ds, queue).answer(dict(id=1, do='show'))
-    took = time.perf_counter()-t
-    assert len(s['cells']) == 8 and s['pages'] == 625 and len(made) == 9 and took < 2
+    took = time.process_time()-t
+    assert len(s['cells']) == 8 and s['pages'] == 625 and len(made) == 9 and took < 1, (len(made), took)
 
 def test_queue_file(ds, tmp_path):
     save_queue(ds, [dict(name='a.png', sure=np.float32(.5), confidence=float('inf'), loss=np.float64(2), extra=np.int64(3)), 'b.png', dict(why='x')])
@@ -281,6 +287,7 @@ class Reviewer:
         return self.ready()
     def ready(self):
         self.page.locator('.er-cell').first.wait_for(timeout=60_000)
+        if self.page.locator('body[data-voila]').count(): self.page.wait_for_function('document.activeElement.className == "er"')
         return self
     @property
     def root(self): return self.page.locator('.er')
@@ -292,8 +299,8 @@ class Reviewer:
     def marks(self): return {o.split('\n')[0] for o in self.page.locator('.er-cell > .er-badge').all_inner_texts()}
     @property
     def n(self): return len(log(self.ds))
-    def button(self, name): return self.page.get_by_role('button', name=name, exact=True)
-    def thumb(self, i): return self.cells.nth(i).locator('button')
+    def button(self, name): return self.settled().page.get_by_role('button', name=name, exact=True)
+    def thumb(self, i): return self.settled().cells.nth(i).locator('button')
     def says(self, text):
         self.page.get_by_role('status').filter(has_text=text).wait_for()
         return self
@@ -304,26 +311,46 @@ class Reviewer:
         "Until the photo `name` is in focus"
         self.page.locator('.er-title').filter(has_text=name).wait_for()
         return self
+    def settled(self):
+        "Until every question is answered"
+        self.page.locator('.er[aria-busy=false]').wait_for()
+        return self
     def press(self, key, focus=None):
-        self.page.keyboard.press(key)
+        self.settled().page.keyboard.press(key)
         return self.wait(focus) if focus else self
 
-@pytest.fixture
-def someone(browser, site):
-    "A page just opened on a dataset where no person has decided anything"
-    site.ds.undo(by='person')
-    site.ds.log.unlink(missing_ok=True)
+def afresh(ds):
+    "No person has decided anything"
+    ds.undo(by='person')
+    ds.log.unlink(missing_ok=True)
+
+@pytest.fixture(scope='module')
+def desk(browser, site):
+    "A page that stays open"
     page = browser.new_page(viewport=dict(width=1100, height=900))
-    page.set_default_timeout(10_000)
-    who = Reviewer(page, site.ds).open(site.url)
-    yield who
-    if page.is_closed(): return
-    assert not re.search(r'Traceback|Error\b|'+re.escape(str(site.ds.path)), page.locator('body').inner_text())
-    page.close()
+    page.set_default_timeout(15_000)
+    return Reviewer(page, site.ds).open(site.url)
+
+@pytest.fixture
+def someone(desk, site):
+    "The page as it is when just opened, on a dataset where no person has decided anything"
+    afresh(site.ds)
+    desk.press('Escape')
+    for o in ('label', 'reason', 'part'):
+        if (field := desk.page.locator(f'select[data-key={o}]')).count(): field.select_option('')
+    desk.page.get_by_label('only undecided').uncheck()
+    for o in ('loss', 'suspicious'): desk.page.get_by_label('Order').select_option(o)
+    desk.root.focus()
+    desk.settled().seen(0).wait(queue_names(site.ds)[0])
+    yield desk
+    assert not re.search(r'Traceback|Error\b|'+re.escape(str(site.ds.path)), desk.page.locator('body').inner_text())
+
+def test_page_has_the_focus_when_it_opens(desk, site):
+    desk.page.wait_for_function('document.activeElement.className == "er"')
+    assert desk.focus == queue_names(site.ds)[0]
 
 def test_decide_by_key(someone, site):
     q, ds = queue_names(site.ds), site.ds
-    someone.wait(q[0])                                                   # no click: the page has the focus of its own
     someone.press('2', q[1])
     assert at(ds, q[0]) == 'plates' and someone.n == 1
     someone.press(' ', q[2])
@@ -399,9 +426,9 @@ def test_filters_and_paging(someone, site):
     loss = [items[o]['loss'] for o in shown()]
     assert loss == sorted(loss, reverse=True)
     someone.page.get_by_label('only undecided').check()
-    someone.root.press(' ')
+    someone.settled().root.press(' ')
     range_is('1 to 1 of 1')
-    someone.root.press(' ')
+    someone.settled().root.press(' ')
     someone.page.locator('.er-none').get_by_text('All of these are decided.').wait_for()
     someone.seen(2)
 
@@ -417,27 +444,34 @@ def test_keys_are_not_taken_from_fields_nor_from_the_browser(someone, site):
 
 def kernels(proc): return [o for o in psutil.Process(proc.pid).children(recursive=True) if 'ipykernel' in ' '.join(o.cmdline())]
 
-def test_kernel_killed_and_page_closed_lose_nothing(someone, site, browser):
-    q, ds = queue_names(site.ds), site.ds
-    someone.press('2', q[1])
-    for o in kernels(site.proc): o.kill()                                # SIGKILL
-    someone.press('x').says('No answer')
-    assert someone.n == 1 and at(ds, q[1]) == 'cups' and someone.focus == q[1] and someone.marks == {'→ plates'}
-    someone.press('x').press('3')                                        # nothing more is taken
-    assert someone.n == 1 and someone.page.get_by_role('button', name='Ask again').is_visible()
-    someone.page.reload()
-    someone.ready().seen(1).wait(q[1])
-    assert someone.marks == {'→ plates'}
-    someone.press('3', q[2])
-    assert at(ds, q[1]) == 'spoons' and someone.n == 2
-    someone.press('a').press('x')                                        # eight at once, killed on the way, or just after
+def test_kernel_killed_and_page_closed_lose_nothing(browser, site):
+    afresh(site.ds)
+    q, ds, page = queue_names(site.ds), site.ds, browser.new_page()
+    before = kernels(site.proc)
+    def killed():
+        for o in kernels(site.proc):
+            if o not in before: o.kill()                                 # SIGKILL
+    who = Reviewer(page, ds).open(site.url)
+    who.press('2', q[1])
+    killed()
+    who.press('x').says('No answer')
+    assert who.n == 1 and at(ds, q[1]) == 'cups' and who.focus == q[1] and who.marks == {'→ plates'}
+    for key in 'x3': page.keyboard.press(key)                            # nothing more is taken
+    assert who.n == 1 and page.get_by_role('button', name='Ask again').is_visible()
+    page.reload()
+    who.ready().seen(1).wait(q[1])
+    assert who.marks == {'→ plates'}
+    who.press('3', q[2])
+    assert at(ds, q[1]) == 'spoons' and who.n == 2
+    who.press('a').press('x')                                            # eight at once, killed on the way or just after
     end = time.monotonic()+10
-    while someone.n < 5 and time.monotonic() < end: time.sleep(.001)
-    for o in kernels(site.proc): o.kill()
-    someone.page.close()
+    while who.n < 5 and time.monotonic() < end: time.sleep(.001)
+    killed()
+    page.close()
     page = browser.new_page()
     Reviewer(page, ds).open(site.url).seen(len({e['name'] for e in log(ds)}))
-    assert someone.n >= 5 and all(at(ds, e['name']) == (e['to'] or '.removed') for e in {e['name']: e for e in log(ds)}.values())
+    last = {e['name']: e for e in log(ds)}
+    assert who.n >= 5 and all(at(ds, o) == (e['to'] or '.removed') for o, e in last.items())
     page.close()
 
 def test_photo_that_vanished_is_passed_over(someone, site):
@@ -461,19 +495,19 @@ def test_busy_kernel_says_saving_then_goes_on(someone, site):
     someone.wait(q[1]).seen(1)
     assert someone.n == 1
 
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_phone(browser, site, scheme):
-    site.ds.undo(by='person')
-    site.ds.log.unlink(missing_ok=True)
-    page = browser.new_page(viewport=dict(width=360, height=740), color_scheme=scheme, has_touch=True)
-    who, q = Reviewer(page, site.ds).open(site.url), queue_names(site.ds)
-    assert page.evaluate('[...document.querySelectorAll(".er, .er *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
-    who.button('Label plates').tap()
-    who.wait(q[1])
+def test_phone_in_the_dark(someone, site):
+    q, page = queue_names(site.ds), someone.page
+    dark = 'getComputedStyle(document.querySelector(".er")).backgroundColor.match(/\\d+/g).slice(0, 3).every(o => o < 128)'
+    assert not page.evaluate(dark)
+    page.set_viewport_size(dict(width=360, height=740))
+    page.emulate_media(color_scheme='dark')
+    page.wait_for_function('[...document.querySelectorAll(".er, .er *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
+    page.wait_for_function(dark)
+    someone.button('Label plates').click()
+    someone.wait(q[1])
     assert at(site.ds, q[0]) == 'plates'
-    dark = page.evaluate('getComputedStyle(document.querySelector(".er")).backgroundColor.match(/\\d+/g).slice(0, 3).every(o => o < 128)')
-    assert dark == (scheme == 'dark')
-    page.close()
+    page.set_viewport_size(dict(width=1100, height=900))
+    page.emulate_media(color_scheme='light')
 
 def test_everything_has_a_name(someone):
     for o in someone.page.locator('.er img').all(): assert o.get_attribute('alt')
@@ -530,11 +564,13 @@ def test_in_jupyterlab(browser, lab, tmp_path):
     kernel, = fetch(lab+'api/kernels')
     psutil_kernel = [o for o in psutil.process_iter(['cmdline']) if kernel['id'] in ' '.join(o.info['cmdline'] or [])]
     for o in psutil_kernel: o.kill()
-    page.get_by_role('button', name='OK').click() if page.get_by_role('button', name='OK').count() else None
+    page.locator('.jp-Dialog button').last.click()                                  # JupyterLab says that the kernel died
+    page.get_by_text('| Idle').wait_for()
     page.locator('.er-big').click()
     who.press('3').says('No answer')
     assert who.n == 3
     page.locator('.jp-Notebook .cm-content').first.click()
     page.keyboard.press('Shift+Enter')
-    who.says('').seen(1)
+    who.seen(1).wait(q[1])
+    who.page.locator('.er-wrong').wait_for(state='detached')
     page.close()

@@ -69,6 +69,7 @@ function render({model, el}) {
     }
     next = null
     waiting = `${me}-${++asked}`
+    root.ariaBusy = 'true'
     timers.forEach(clearTimeout)
     timers = [setTimeout(() => say(msg.do === 'show' ? 'Loading…' : 'Saving…'), 300), setTimeout(silence, 5000)]
     const base = s && {...s.view, ...('page' in view ? {} : {focus: s.focus?.name})}
@@ -83,6 +84,7 @@ function render({model, el}) {
     if (msg?.id !== waiting) return
     timers.forEach(clearTimeout)
     waiting = null
+    root.ariaBusy = 'false'
     again.hidden = true
     const before = s
     if (msg.view) s = msg
@@ -216,8 +218,13 @@ function render({model, el}) {
   model.on('msg:custom', onAnswer)
   el.append(h('div', {class: 'er-box'}, root))
   ask({do: 'show'})
-  if (voila) root.focus({preventScroll: true})
-  return () => { timers.forEach(clearTimeout); model.off('msg:custom', onAnswer) }
+  const shown = new IntersectionObserver(() => {              // a page of its own: take the keys once it can be seen
+    if (!root.checkVisibility()) return
+    shown.disconnect()
+    if (document.activeElement === document.body) root.focus({preventScroll: true})
+  })
+  if (voila) shown.observe(root)
+  return () => { timers.forEach(clearTimeout); shown.disconnect(); model.off('msg:custom', onAnswer) }
 }
 
 export default {render}
