@@ -130,11 +130,11 @@ def _heif(
     try: import pillow_heif
     except ImportError:
         if b'avif' in head: return formats
-        raise PhotoError(f"{name}: a HEIC photo, which needs one more package: run `pip install pillow-heif`, or save it as a JPEG") from None
+        raise PhotoError(f"{name}: a HEIC photo; to open it run `pip install pillow-heif`, or save it as a JPEG") from None
     pillow_heif.register_heif_opener()
     return [*formats, 'HEIF']
 
-# %% ../nbs/00_core.ipynb #0ddea98b
+# %% ../nbs/00_core.ipynb #2b9034db
 def _rgb(img):
     "`img` in RGB: 16 bits down to 8, transparency on white"
     if img.mode.startswith(('I', 'F')):
@@ -180,7 +180,7 @@ def open_photo(
             raise PhotoError(f'{name}: {img.width:,} x {img.height:,} pixels; at most {max_pixels:,} are opened here')
         return _rgb(_upright(src.copy() if img is src else img))
     except PhotoError: raise
-    except Image.DecompressionBombError: raise PhotoError(f'{name}: claims far more than the {max_pixels:,} pixels that are opened here') from None
+    except Image.DecompressionBombError: raise PhotoError(f'{name}: claims far more than {max_pixels:,} pixels') from None
     except Image.UnidentifiedImageError: raise PhotoError(f'{name}: not a photo (no image format that is known here)') from None
     except Exception as e: # Decoders raise all sorts of things on what an attacker has made
         if img is None and isinstance(e, OSError) and e.strerror: raise PhotoError(f'{name}: cannot be read ({e.strerror})') from None
@@ -190,7 +190,7 @@ def open_photo(
     finally:
         if isinstance(src, (str, Path)) and file: file.close()
 
-# %% ../nbs/00_core.ipynb #47670fa3
+# %% ../nbs/00_core.ipynb #e4a74705
 max_side = 1024 # px; longer photos are made smaller when they are stored
 
 def _plain(data):
@@ -202,7 +202,7 @@ def _plain(data):
         return {'JPEG':'jpg'}.get(raw.format, raw.format.lower()) if ok else None
     except Exception: return None # A format or an EXIF that only `open_photo` puts up with
 
-# %% ../nbs/00_core.ipynb #52af3e36
+# %% ../nbs/00_core.ipynb #72ff3339
 def storable(
     data:bytes,       # A photo, as fetched
     whole:bool=False, # Raise `PhotoError` where it is no whole photo?

@@ -34,7 +34,8 @@ class Dataset(Manifest):
             super().__init__(self.path/'manifest.csv')
             self._log = DecisionLog(self.log)
             self.mend()
-        except OSError as e: raise DatasetError(f'{e.filename or path}: cannot be read ({e.strerror}); see whose it is, or move it away') from e
+        except OSError as e:
+            raise DatasetError(f'{e.filename or path}: cannot be read ({e.strerror}); see whose it is, or move it away') from e
 
     def __repr__(self): return f'Dataset({str(self.path)!r}, {self.counts()})'
     @property
@@ -43,7 +44,8 @@ class Dataset(Manifest):
         there = [o.name for o in self._folders()[:-1]]
         return [o for o in sorted(there, key=lambda o: self._order.get(o, len(self._order))) if not self.only or o in self.only]
 
-    def _folders(self): return [*(o for o in sorted(self.path.iterdir()) if o.is_dir() and not o.name.startswith('.')), self.path/'.removed']
+    def _folders(self): # Of the labels, and that of the removed
+        return [*(o for o in sorted(self.path.iterdir()) if o.is_dir() and not o.name.startswith('.')), self.path/'.removed']
 
     def files(self)->list: # Sorted paths
         "The photos that are in, by label and name"
@@ -53,7 +55,8 @@ class Dataset(Manifest):
         at = [f.parent.name for f in self.files()]
         return {o: at.count(o) for o in self.labels}
 
-    def _lies(self, name): return next((d/name for d in 2*self._folders() if (d/name).is_file()), None) # Twice: another process may be moving it
+    def _lies(self, name): # Looks twice, as another process may be moving it
+        return next((d/name for d in 2*self._folders() if (d/name).is_file()), None)
     def find(self, name)->Path: # Where it lies now
         "The photo called `name`, in a label's folder or among the removed"
         if path := self._lies(name): return path
@@ -75,7 +78,7 @@ def store(self:Dataset,
         with suppress(OSError): (self.path/label).mkdir(exist_ok=True)
         write_file(self.path/label/name, stored)
     return dict(file=f'{label}/{name}', label=label, sha256=digest, file_sha256=sha256(stored), width=width, height=height,
-                bytes=len(data), group=digest[:16], status='ok')
+        bytes=len(data), group=digest[:16], status='ok')
 
 @patch
 def add(self:Dataset,
@@ -104,7 +107,8 @@ def _settle(self:Dataset, name):
             (self.path/to).mkdir(exist_ok=True)
             os.replace(at, self.path/to/name)
         except FileNotFoundError: continue # Another process was quicker
-        except OSError as e: raise DatasetError(f'{name}: decided, but cannot be moved ({e.strerror}); it will be when the dataset is opened again') from e
+        except OSError as e:
+            raise DatasetError(f'{name}: logged, but cannot be moved ({e.strerror}); open the dataset again to do it') from e
 
 @patch
 def _carry_out(self:Dataset, name, to, **about):
@@ -174,7 +178,7 @@ def mend(self:Dataset):
         e = log[name][-1] if name in log else None
         if len(dirs)>1: self._keep_one(name, dirs, e)
         elif e and dirs==[e['from'] or '.removed']: self._settle(name)
-        if name not in self._by_name: self._take_in(self.find(name))
+        if name not in self._by_name and (f := self._lies(name)): self._take_in(f)
     self._mark_missing(there)
 
 @patch
@@ -201,7 +205,8 @@ def _take_in(self:Dataset, f, named=True):
     if not named and f.parent.name=='.removed': return
     if named:
         (_,_,w,h),digest = storable(data),sha256(data)
-        row = dict(file=f'{m[1]}/{f.name}', label=m[1], sha256=digest, file_sha256=digest, width=w, height=h, bytes=len(data), group=m[2], status='ok')
+        row = dict(file=f'{m[1]}/{f.name}', label=m[1], sha256=digest, file_sha256=digest, width=w, height=h,
+            bytes=len(data), group=m[2], status='ok')
     else: row = self.store(data, f.parent.name)
     self.append({**row, 'source':'by hand', 'image_url':f.name})
     if not named and f.name!=Path(row['file']).name:
@@ -213,8 +218,9 @@ def _keep_one(self:Dataset, name, dirs, e):
     want = (e['to'] or '.removed') if e else Path(self._by_name[name]['file']).parent.name if name in self._by_name else ''
     keep = want if want in dirs else dirs[0]
     for f in (self.path/d/name for d in dirs if d!=keep):
-        if f.read_bytes()!=(self.path/keep/name).read_bytes(): self._take_in(f, named=False)
-        with suppress(FileNotFoundError): self._put_aside(f)
+        with suppress(FileNotFoundError): # Another process was quicker
+            if f.read_bytes()!=(self.path/keep/name).read_bytes(): self._take_in(f, named=False)
+            self._put_aside(f)
 
 @patch
 def _mark_missing(self:Dataset, there):
@@ -224,7 +230,8 @@ def _mark_missing(self:Dataset, there):
         here = name in there or self._lies(name) is not None
         if not here and r['status']!='missing': gone.append(name); self.append({**r, 'status':'missing', 'reason':'not on disk'})
         if here and r['status']=='missing': self.append({**r, 'status':'ok', 'reason':''})
-    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({", ".join(gone[:3])}{", .." if len(gone)>3 else ""})')
+    few = ', '.join(sorted(gone)[:3])+(', ..' if len(gone)>3 else '')
+    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({few})')
 
 # %% ../nbs/parts/dataset.ipynb #7213f169
 @patch

@@ -11,10 +11,11 @@ __all__ = ['columns', 'Manifest']
 from pathlib import Path
 
 from .core import DatasetError,write_file
-from .journal import append_line,read_table,table_line
+from .journal import append_line,cell,read_table,table_line
 
 # %% ../nbs/parts/manifest.ipynb #fb96140a
-columns = 'file sha256 file_sha256 label source query image_url page_url title licence creator width height bytes status reason group'.split()
+columns = ('file sha256 file_sha256 label source query image_url page_url title licence creator '
+           'width height bytes status reason group').split()
 
 def _gives_way(old, new): return 'missing' in (old['status'],new['status']) or (old['source']=='by hand')>(new['source']=='by hand')
 
@@ -28,7 +29,7 @@ class Manifest:
         append_line(self.manifest, '')
         head,rows,odd = read_table(self.manifest)
         if head and not {'file','sha256','label','status'}<=set(head):
-            raise DatasetError(f'{path}: not a manifest of eyewear (it begins with {",".join(head)[:60]!r}); move it away, and the photos get new rows')
+            raise DatasetError(f'{path}: no manifest of eyewear (it begins {",".join(head)[:40]!r}); move it away, and new rows are made')
         if odd: print(f'{path}: {odd} damaged lines passed over; their photos, where they are there, get new rows')
         self.columns = [*columns, *(c for c in head if c not in columns)]
         self.rows = [{c: r.get(c, '') for c in self.columns} for r in rows]
@@ -61,7 +62,7 @@ class Manifest:
         row:dict, # Columns of the manifest; others are left out
     )->dict:      # The row; status `duplicate` where these bytes stand under this label already
         "Add a row, on disk at once"
-        row = {c: row.get(c, '') for c in self.columns}
+        row = {c: cell(row.get(c, '')) for c in self.columns}
         name = Path(row['file']).name
         old = self._by_name.get(name) if row['status']=='ok' else None
         if old and not _gives_way(old, row):
