@@ -13,10 +13,10 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
-from .core import DatasetError,MissingExtra,PhotoError,cli,home,open_photo,read_record,record
+from .core import DatasetError,MissingExtra,PhotoError,cli,open_photo,read_record,record
 from .dataset import Dataset
 from .download import load_dataset
-from .sources import open_dataset,read_mark,write_mark
+from .sources import last_dataset,read_mark,write_mark
 from .near import join,near_pairs,thumb
 from .odd import likeness,nearest,odd_looks
 from .review import Review,save_queue
@@ -178,11 +178,7 @@ def main(
     list:bool=False, # Print the decisions that hold, and do nothing else
 ):
     "Take out what is no photo or there twice; undo what was decided"
-    last = home()/'current.txt'
-    if path is None and last.exists(): path = home()/last.read_text().strip()
-    if path is None or not Path(path).is_dir():
-        raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
-    ds = open_dataset(Path(path))
+    ds = last_dataset(path)
     if undo is not None:
         if undo!='all' and not undo.isdigit(): raise DatasetError(f'--undo {undo}: give the number of a decision, or all; --list shows them')
         for e in ds.undo(all=True) if undo=='all' else ds.undo(int(undo)): print(f"{e['name']}: is {ds.find(e['name']).parent.name} again")

@@ -231,7 +231,7 @@ def app(
 @cli
 def clean(
     path:str=None,     # Folder of the dataset; the one used last by default
-    undo:int=None,     # Take this decision back, and do nothing else
+    undo:str=None,     # Take the decision of this number back, or `all`, and do nothing else
     list:bool=False,   # Print the decisions that hold, and do nothing else
     review:bool=False, # Decide on the photos in question, in the browser
     port:int=8867,     # Port of the review; 0 for any free one

@@ -166,14 +166,9 @@ def serve_review(
     port:int=8867,           # Port to listen on; 0 for any free one
 ):
     "Serve the review of a dataset until Ctrl-C"
-    from eyewear import clean,fetch,review
-    last = home()/'current.txt'
-    if path is None and last.exists(): path = home()/last.read_text().strip()
-    if path is None or not Path(path).is_dir():
-        raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
-    ds = fetch.open_dataset(Path(path).resolve())
+    from eyewear import clean,review,sources
+    ds = sources.last_dataset(path)
     if not (ds.path/'queue.json').exists():
-        if not hasattr(clean, 'suspects'): raise DatasetError(f'{ds.path}: no queue yet; run `eyewear-interpret`, which makes one')
         review.save_queue(ds, clean.suspects(ds))
     print(f'{len(review.load_queue(ds))} photos of {ds.path} are in question', flush=True)
     serve_page('review', port, EYEWEAR_DATASET=str(ds.path))

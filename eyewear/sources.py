@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/sources.html.md"""
 # %% auto #0
 __all__ = ['bing_page', 'openverse_api', 'openverse_pace', 'photo_types', 'parse_bing', 'bing', 'bing_answers', 'openverse_words',
            'openverse', 'folder_labels', 'folder_photos', 'read_urls', 'dataset_dir', 'read_mark', 'write_mark',
-           'open_dataset']
+           'open_dataset', 'last_dataset']
 
 # %% ../nbs/parts/sources.ipynb #9bde5999
 import csv,html,json,re,threading,time,urllib.parse,urllib.request
@@ -15,7 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import httpx
-from .core import SourceError,home,need,sha256,write_file
+from .core import DatasetError,SourceError,home,need,sha256,write_file
 from .dataset import Dataset
 from .fetch import Found,browser
 
@@ -188,3 +188,13 @@ def open_dataset(
     ds = Dataset(path, mark.get('labels'))
     ds.source = mark.get('name', ds.path.name)
     return ds
+
+def last_dataset(
+    path:Path=None, # Folder of a dataset
+)->Dataset:         # A `DatasetError` where there is none
+    "The dataset at `path`; by default the one used last"
+    last = home()/'current.txt'
+    if path is None and last.exists(): path = home()/last.read_text().strip()
+    if path is None or not Path(path).is_dir():
+        raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
+    return open_dataset(Path(path).resolve())
