@@ -229,15 +229,12 @@ def test_what_is_missing_is_said_before_anything_starts(ds, tmp_path, monkeypatc
     with pytest.raises(DatasetError, match='eyewear-download'): clean(review=True)
     with pytest.raises(DatasetError, match='eyewear-download'): clean(review=True, path=str(tmp_path/'nowhere'))
     with pytest.raises(EyewearError, match='port 99999'): clean(review=True, path=str(ds.path), port=99_999)
-    (ds.path/'queue.json').unlink()
-    monkeypatch.delattr(clean_module, 'suspects', raising=False)
-    with pytest.raises(DatasetError, match='eyewear-interpret'): clean(review=True, path=str(ds.path))
 
 def test_without_a_model_the_queue_is_made_by_rules(ds, tmp_path, monkeypatch):
     a, b = queue_names(ds)[:2]
     (ds.path/'queue.json').unlink()
     served = []
-    monkeypatch.setattr(clean_module, 'suspects', lambda ds: [dict(name=b, why='too dark')], raising=False)
+    monkeypatch.setattr(clean_module, 'suspects', lambda ds: [dict(name=b, why='too dark')])
     monkeypatch.setattr(serve_module, 'serve_page', lambda *args, **env: served.append((args, env)))
     monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path))
     (tmp_path/'current.txt').write_text('dishes')
