@@ -161,17 +161,19 @@ def one(what, port, moments, rng):
         shutil.copytree(base, tmp/'whole')
         whole = kill(what, tmp/'whole', port)[1]
         out = dict(lost=0, forgotten=0, opens=0, finished=0, killed=0, again=0)
-        for k in range(moments):
+        for k in range(4*moments):
+            if out['killed'] == moments: break
             path = tmp/str(k)
             shutil.copytree(base, path)
             said, _, code = kill(what, path, port, rng.uniform(0, .9*whole))
-            out['killed'] += code == -signal.SIGKILL
+            if code != -signal.SIGKILL: continue   # It was done already: another moment is drawn
+            out['killed'] += 1
             asked = Host.asked
             try: lost, forgotten, done, had = globals()[f'check_{what if side == "seed" else task}'](path, port, said, before)
             except Exception as e: print(f'{what}, moment {k}: {type(e).__name__}: {e}', file=sys.stderr); continue
             again = Host.asked-asked-(len(PHOTOS)-had) if task == 'download' else 0
             for key, n in dict(lost=lost, forgotten=forgotten, opens=1, finished=done, again=again).items(): out[key] += n
-        return dict(way='eyewear' if side == 'child' else "the seed's", task=task, moments=moments, killed_at_work=out['killed'], opens=out['opens'],
+        return dict(way='eyewear' if side == 'child' else "the seed's", task=task, killed=out['killed'], opens=out['opens'],
                     photos_lost=out['lost'], decisions_not_on_record=out['forgotten'], fetched_again=out['again'],
                     finished_or_undone=out['finished'], seconds_unkilled=round(whole, 2))
     finally: shutil.rmtree(tmp)
@@ -187,7 +189,7 @@ def main(seed=0):
     from _report import report
     report('kill', rows, photos=len(PHOTOS), seed=seed, undo="the seed's way has none")
     ours = [r for r in rows if r['way'] == 'eyewear']
-    return not all(r['opens'] == r['finished_or_undone'] == r['moments'] and r['photos_lost'] == r['decisions_not_on_record'] == 0 for r in ours)
+    return not all(r['opens'] == r['finished_or_undone'] == r['killed'] == MOMENTS[r['task']] and r['photos_lost'] == r['decisions_not_on_record'] == 0 for r in ours)
 
 if __name__ == '__main__':
     if len(sys.argv) > 2:

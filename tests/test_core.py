@@ -168,6 +168,7 @@ def test_a_picture_that_is_handed_in_is_left_alone():
 
 # ---- paths
 
+@pytest.mark.skipif(os.name != 'posix', reason='pipes and devices')
 def test_paths_that_are_no_file(tmp_path):
     os.mkfifo(tmp_path/'pipe.jpg')
     (tmp_path/'folder.jpg').mkdir()
@@ -178,6 +179,7 @@ def test_paths_that_are_no_file(tmp_path):
         with pytest.raises(PhotoError, match='no such file|cannot be read'): open_photo(p)
     with pytest.raises(PhotoError, match='cannot be read .File name too long'): open_photo('x'*5000)
 
+@pytest.mark.skipif(os.name != 'posix', reason='permissions')
 def test_no_permission(tmp_path):
     (tmp_path/'a.jpg').write_bytes(picture('JPEG'))
     (tmp_path/'a.jpg').chmod(0)
