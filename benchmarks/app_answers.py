@@ -7,6 +7,7 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1]/'tests'))
 from conftest import find_chromium
 from eyewear.practice import try_portraits
+from eyewear.predict import ModelError, find_model
 
 def answers(page, photos):
     "What the page says of each of `photos`"
@@ -20,6 +21,8 @@ def answers(page, photos):
         yield re.match(r'Prediction: (.+); Probability', status.inner_text())[1]
 
 def main():
+    try: find_model()
+    except ModelError as e: return print(f'app_answers: left out, {e}')
     with tempfile.TemporaryDirectory() as tmp:
         labels, photos = [], []
         for i, (label, img) in enumerate(try_portraits(5)):
