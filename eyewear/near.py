@@ -26,7 +26,7 @@ def thumb(
     "As much of `img` as it takes to know it again"
     return np.asarray(img.convert('RGB').resize((thumb_side,thumb_side), Image.Resampling.BILINEAR))
 
-# %% ../nbs/parts/near.ipynb #3a1dc181
+# %% ../nbs/parts/near.ipynb #d9d02027
 _lum = np.array([.299,.587,.114], np.float32) # From colours to grey, as Pillow does it
 _spans = np.array([(0,1),(0,.92),(.04,.96),(.08,1)], np.float32)
 boxes = np.array([(l,t,r,b) for t,b in _spans for l,r in _spans]) # The views of a photo: left, top, right, bottom, as shares
@@ -36,7 +36,7 @@ def _weights(lo, hi, n, p):
     at = lo[:,None]+(np.arange(p, dtype=np.float32)+.5)/p*(hi-lo)[:,None]
     return np.maximum(0, 1-abs((at*n-.5).clip(0, n-1)[:,:,None]-np.arange(n, dtype=np.float32))),(at>0)&(at<1)
 
-# %% ../nbs/parts/near.ipynb #bf5719d8
+# %% ../nbs/parts/near.ipynb #18eefaab
 _waves,_bits = 11,120 # Side of the square of waves; bits of a hash
 
 def _packed(bits): # bool [.., 120] -> uint64 [.., 2]
@@ -66,10 +66,11 @@ near_bits,near_cosine = 42,.8 # Farthest that a candidate may be, by hash and by
 most_near = 8                 # Candidates that a photo may bring, by each of the two
 
 def _nearest(far, start, limit):
-    "Of each row of `far` the `most_near` smallest up to `limit`: row and column; row `i` is photo `start+i`, itself left out"
+    "Of each row of `far` the smallest up to `limit`, and the first that is very near: photo and photo; row `i` is photo `start+i`"
     r = np.arange(len(far))[:,None]
     far[r[:,0],start+r[:,0]] = 255
     col = np.argpartition(far, min(most_near, far.shape[1])-1, axis=1)[:,:most_near]
+    col = np.concatenate([col, (far<=limit/2).argmax(1)[:,None]], 1)
     keep = far[r,col]<=limit
     return np.broadcast_to(start+r, col.shape)[keep],col[keep]
 
@@ -83,7 +84,7 @@ def _alike(h):
         return _nearest(best, s.start, near_bits)
     return _in_blocks(some, len(h), 32)
 
-# %% ../nbs/parts/near.ipynb #88f15874
+# %% ../nbs/parts/near.ipynb #055aaacd
 def candidates(
     h:np.ndarray,          # From `hashes`
     feats:np.ndarray=None, # float32 [n, d], rows of length 1
@@ -95,7 +96,7 @@ def candidates(
     i,j = np.concatenate(found, axis=1)
     return np.divmod(np.unique(np.minimum(i, j)*len(h)+np.maximum(i, j)), len(h))
 
-# %% ../nbs/parts/near.ipynb #5c77253b
+# %% ../nbs/parts/near.ipynb #2ffc079e
 def _lie(h, i, j):
     "How photos `i` and `j` lie on each other: `a` may be the part `box` of `b`, mirrored where `flip`"
     d = [np.bitwise_count((h[x,:1]^f)^h[y]).sum(-1) for x,y in ((i,j),(j,i)) for f in (0,_mirror)]
@@ -103,7 +104,7 @@ def _lie(h, i, j):
     swap,flip,view = best//32==1,best//16%2==1,best%16
     return np.where(swap, j, i),np.where(swap, i, j),flip,boxes[view]
 
-# %% ../nbs/parts/near.ipynb #61dd509f
+# %% ../nbs/parts/near.ipynb #8bf29f4a
 def _photos(thumbs, i, flip=None):
     "Photos `i` as float32, mirrored where `flip`"
     t = thumbs[i].astype(np.float32)
@@ -157,7 +158,9 @@ def align(
 def _worst(rgb, other, w):
     "How far the grey of `rgb` is from what the colours of `other` can be, in the third worst block, in per cent of its contrast"
     y,cols,(m,p) = rgb@_lum,_colours(other, squares=True),(len(w),thumb_side)
-    off = y-(cols@_fit(cols, y, w))[...,0]
+    lost = ((other<3)|(other>252)).any(-1)
+    off = (y-(cols@_fit(cols, y, w*(1-.9*lost)))[...,0])*w
+    off = np.sign(off)*(abs(off)-40*lost).clip(0)
     in_blocks = lambda o: o.reshape(m, 16, p//16, 16, p//16)
     blocks = abs(in_blocks(off).mean((2,4)))*in_blocks(w).min((2,4))
     sd = np.sqrt(_spread(y, w)/w.sum(1))
@@ -174,8 +177,8 @@ def difference(
     a = a.reshape(cut.shape)
     return np.maximum(_worst(a, cut, w), _worst(cut, a, w))
 
-# %% ../nbs/parts/near.ipynb #fcf903f8
-near_limit = 30 # Of `difference`: below it, two photos are near-duplicates
+# %% ../nbs/parts/near.ipynb #ee9382f5
+near_limit = 28 # Of `difference`: below it, two photos are near-duplicates
 
 def _halve(t): # A thumb with half as many points each way
     t = t.astype(np.uint16)
@@ -192,9 +195,9 @@ def near_pairs(
     h = hashes(full)
     a,b,flip,box = _lie(h, *candidates(h, feats))
     half = _halve(full)
-    for small,steps,most in ((_halve(half),2,.5),(half,3,.4)):
+    for small,steps,most in ((_halve(half),2,.6),(half,3,.45),(full,2,.4)):
         if not len(a): return []
-        box,left = _in_blocks(lambda s: align(_photos(small, a[s], flip[s]), _photos(small, b[s]), box[s], steps), len(a), 256)
+        box,left = _in_blocks(lambda s: align(_photos(small, a[s], flip[s]), _photos(small, b[s]), box[s], steps), len(a), 128)
         a,b,flip,box = (o[left<most] for o in (a,b,flip,box))
     if not len(a): return []
     diff, = _in_blocks(lambda s: (difference(_photos(full, a[s], flip[s]), _photos(full, b[s]), box[s]),), len(a), 64)
