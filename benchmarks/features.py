@@ -39,12 +39,8 @@ def main():
     rows = [dict(what=o, **{f'round {i+1}, s': r[k] for i, r in enumerate(rounds)}, best=min(r[k] for r in rounds))
         for k, o in enumerate(('bare forward pass', 'features from files'))]
     ratio = rows[1]['best']/rows[0]['best']
-<<<<<<< HEAD
-    report('features', rows, photos=len(files), network=backbone.name, batch=BS, threads=torch.get_num_threads(), ratio=round(ratio, 3), goal=1.3,
-=======
     about = dict(photos=len(files), network=backbone.name, batch=BS, threads=torch.get_num_threads())
     report('features', rows, **about, ratio=round(ratio, 3), goal=1.3,
->>>>>>> near
         ratio_of_each_round=[round(b/a, 3) for a, b in rounds])
     sys.exit(ratio > 1.3)
 
