@@ -17,7 +17,7 @@ from .core import DatasetError,MissingExtra,PhotoError,cli,open_photo,read_recor
 from .dataset import Dataset
 from .download import load_dataset
 from .sources import last_dataset,read_mark,write_mark
-from .near import join,near_pairs,thumb
+from .near import join,near_limit,near_pairs,thumb
 from .odd import likeness,nearest,odd_looks
 from .review import Review,save_queue
 
@@ -70,8 +70,9 @@ def photo_features(
 
 # %% ../nbs/02_clean.ipynb #ff957677
 def near_duplicates(
-    ds:Dataset, # Dataset
-)->list:        # `(name, name, difference)`, the most alike first
+    ds:Dataset,             # Dataset
+    limit:float=near_limit, # Pairs up to this difference; a higher one shows what lies beyond the border
+)->list:                    # `(name, name, difference)`, the most alike first; difference in per cent of the contrast
     "Photos of which the one is a copy of the other, or of a part of it; removed ones count too"
     there,files,thumbs = {f.name for f in ds.files()},{},{}
     rows = [r for r in ds.rows if r['file'] and r['status']!='duplicate']
@@ -83,7 +84,7 @@ def near_duplicates(
     files = [files[o] for o in thumbs]
     try: feats = photo_features(ds, files)
     except MissingExtra: feats = None
-    return [(files[i].name, files[j].name, diff) for i,j,diff in near_pairs(list(thumbs.values()), feats)]
+    return [(files[i].name, files[j].name, diff) for i,j,diff in near_pairs(list(thumbs.values()), feats, limit)]
 
 # %% ../nbs/02_clean.ipynb #3bd35661
 def group_near(
