@@ -63,7 +63,7 @@ def plan(source, labels, limit, **kwargs):
     "The labels to use, and for each of them its search words and found photos"
     if source=='practice': return choose_labels(list(query_dict), labels, source),{}
     if source in sources:
-        use = choose_labels(list(dict.fromkeys([*query_dict, *labels])), labels, source)
+        use = choose_labels(list(labels or query_dict), labels, source)
         return use,{o: (query_dict.get(o, o), sources[source](query_dict.get(o, o), limit, **kwargs)) for o in use}
     if str(source).endswith('.csv'):
         found = read_urls(source)
