@@ -203,7 +203,7 @@ def _missing(self:Fetcher, label, tasks):
 @patch
 async def _label(self:Fetcher, label, query, search):
     "All photos of one label; returns why the search ended early, and the place of each address in it"
-    rows = [r for r in self.ds.rows if r['label']==label]
+    rows = [r for r in self.ds.rows if r['label']==label and r['status']!='missing']
     have,todo,tasks,rank,why = {r['image_url'] for r in rows},iter(search),{},{},''
     self.free[label] = self.limit-sum(r['status']!='failed' and r['source']!='by hand' for r in rows) # `by hand`: left without a row by a crash
     bar = tqdm(total=self.limit, desc=label, disable=self.quiet or not (in_notebook() or sys.stderr.isatty()))

@@ -342,3 +342,11 @@ def test_ctrl_c_while_a_host_is_silent(tmp_path):
         assert time.monotonic()-t<3 and p.returncode!=0
         assert err.strip().splitlines()[-1]=='KeyboardInterrupt' and 'never retrieved' not in err
         goes_on(tmp_path, host, 20)
+
+def test_a_photo_that_is_missing_on_disk_comes_again(tmp_path):
+    with PhotoHost() as host:
+        get(tmp_path, at(host, 3), allow=host.netlocs)
+        gone = Dataset(tmp_path).files()[0]
+        gone.unlink()
+        rows = get(tmp_path, at(host, 3), allow=host.netlocs)
+    assert gone.exists() and statuses(rows)=={'ok':3} and host.total==4
