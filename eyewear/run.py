@@ -121,7 +121,8 @@ def save_outputs(
     nb,done = nbformat.read(path, as_version=4),{c.id:c for c in client.nb.cells}
     for c in nb.cells:
         if c.cell_type!='code' or done[c.id].source!=c.source: continue
-        c.outputs = [o for o in done[c.id].outputs if not (o.output_type=='stream' and o.name=='stderr')]
+        bar = lambda o: '0%|' in o.get('data', {}).get('text/plain', '') # A progress bar, as it was at its start
+        c.outputs = [o for o in done[c.id].outputs if not (o.output_type=='stream' and o.name=='stderr' or bar(o))]
         for o in c.outputs: o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
     text = nbformat.writes(nb).replace(f'{path.parents[1]}/', '') # No paths of this machine
     write_file(path, text+'\n')
