@@ -9,10 +9,11 @@ def say(e): return '' if e is None or e['error'] is None else f"{100*e['error']:
 
 def rounds(seed, home, n=2):
     "A row for the first training and for each round"
-    from eyewear.clean import clean, twice_labelled
+    from eyewear.clean import clean, photo_features, twice_labelled
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
     from eyewear.key import found_wrong, review_by_key
+    from eyewear.odd import likeness
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train
     ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
@@ -22,8 +23,10 @@ def rounds(seed, home, n=2):
         learn = train(ds, 'tf_efficientnet_lite0', how='cached')
         valid, test = error_figures(learn, ds)
         files, probs = cross_probs(ds, learn) if k < n else ([], [])
-        queue = [o for o in rank_labels(files, probs, learn.dls.vocab, share=1, first=twice_labelled(ds)) if o['name'] not in seen]
-        queue = queue[:len(files)//5]
+        queue = []
+        if k < n:
+            ranked = rank_labels(files, probs, learn.dls.vocab, 1, twice_labelled(ds), likeness(photo_features(ds, files)))
+            queue = [o for o in ranked if o['name'] not in seen][:len(files)//5]
         found = found_wrong(ds, files, queue) or {}
         done = review_by_key(ds, queue)
         seen |= {o['name'] for o in queue}

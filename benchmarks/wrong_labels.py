@@ -24,6 +24,7 @@ def one(seed, home):
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, losses, rank_labels
     from eyewear.key import found_wrong
+    from eyewear.odd import likeness
     from eyewear.practice import make_practice
     from eyewear.train import train
     ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
@@ -32,7 +33,7 @@ def one(seed, home):
     start = time.time()
     files, probs = cross_probs(ds, learn)
     seconds = time.time()-start
-    ours = rank_labels(files, probs, learn.dls.vocab, share=1, first=twice_labelled(ds))
+    ours = rank_labels(files, probs, learn.dls.vocab, share=1, first=twice_labelled(ds), alike=likeness(photo_features(ds, files)))
     loss, quality = losses(learn, files), by_cleanlab(ds, files)
     cleaner = [dict(name=f.name) for f in sorted(files, key=lambda f: -loss[f.name])]
     lab = [dict(name=files[i].name) for i in np.argsort(quality)]

@@ -4,9 +4,10 @@ import pytest
 @pytest.fixture(scope='module')
 def figures(tmp_path_factory):
     "Train, rank, review by the key, train again: error rates on valid and test, what the ranking found"
-    from eyewear.clean import clean
+    from eyewear.clean import clean, photo_features, twice_labelled
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, found_wrong, rank_labels, review_by_key
+    from eyewear.odd import likeness
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train
     with pytest.MonkeyPatch.context() as patch:
@@ -16,13 +17,13 @@ def figures(tmp_path_factory):
         learn = train(ds, 'tf_efficientnet_lite0', how='cached')
         before = error_figures(learn, ds)
         files, probs = cross_probs(ds, learn)
-        ranked = rank_labels(files, probs, learn.dls.vocab, share=1)
+        ranked = rank_labels(files, probs, learn.dls.vocab, 1, twice_labelled(ds), likeness(photo_features(ds, files)))
         found = found_wrong(ds, files, ranked)
         decided = review_by_key(ds, ranked[:len(ranked)//5])
         after = error_figures(train(ds, 'tf_efficientnet_lite0', how='cached'), ds)
         return dict(before=before, after=after, found=found, decided=len(decided), asked=len(files))
 
-def test_wrong_labels_stand_in_the_first_fifth(figures): assert figures['found']['20 %'] >= .9, figures
+def test_wrong_labels_stand_first(figures): assert figures['found']['13 %'] >= .8 and figures['found']['20 %'] >= .95, figures
 
 def test_only_that_fifth_is_reviewed(figures): assert 0 < figures['decided'] <= figures['asked']/5, figures
 
