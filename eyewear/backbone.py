@@ -8,10 +8,11 @@ Docs: https://OWNER.github.io/eyewear/parts/backbone.html.md"""
 __all__ = ['imagenet', 'backbones', 'lite0', 'get_backbone', 'FrozenBatchNorm', 'Activations', 'features']
 
 # %% ../nbs/parts/backbone.ipynb #d34d7ae1
-import os
+import os,warnings
 from types import SimpleNamespace
 import numpy as np
 from .core import *
+warnings.filterwarnings('ignore', category=FutureWarning, module='torch') # Between torch and timm: nothing that a reader can do about
 need('tutorial', 'training', 'torch', 'torchvision', 'timm', 'fastai')
 import torch
 from torch import nn

@@ -1,7 +1,6 @@
 "The same photos on another machine: from an address, a folder, a drawing; what is gone, changed or decided."
-import csv, io, os
+import subprocess, sys
 from pathlib import Path
-import numpy as np
 import pytest
 from PIL import Image
 from eyewear.again import download_again
@@ -70,3 +69,17 @@ def test_drawings_are_drawn_again(tmp_path):
 def test_no_manifest(tmp_path, text):
     (tmp_path/'m.csv').write_text(text)
     with pytest.raises(SourceError, match='m.csv'): download_again(tmp_path/'m.csv')
+
+def test_the_command(tmp_path):
+    (tmp_path/'mine'/'cups').mkdir(parents=True)
+    ds = Dataset(tmp_path/'here')
+    for i in range(2):
+        Image.new('RGB', (9, 9), (i, 2, 3)).save(tmp_path/'mine'/'cups'/f'{i}.png')
+        ds.add(tmp_path/'mine'/'cups'/f'{i}.png', 'cups', source='mine', image_url=f'cups/{i}.png')
+    run = lambda *args: subprocess.run([Path(sys.executable).with_name('eyewear-download'), *args], capture_output=True, text=True, timeout=120)
+    res = run('--from', ds.manifest, '--source', tmp_path/'mine')
+    assert res.returncode == 0 and '2 of 2 photos are the same' in res.stdout, res.stderr
+    [path] = (tmp_path/'there').glob('again-*')
+    assert Dataset(path).digest() == ds.digest() and '2 photos' in (path/'ATTRIBUTION.md').read_text()
+    res = run('--from', tmp_path/'nowhere.csv')
+    assert res.returncode == 2 and len(res.stderr.splitlines()) == 1 and 'nowhere.csv' in res.stderr
