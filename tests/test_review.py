@@ -8,7 +8,8 @@ import numpy as np, psutil, pytest
 from PIL import Image
 from eyewear import clean as clean_module, review, serve as serve_module
 from eyewear.core import DatasetError, EyewearError
-from eyewear.dataset import Dataset, columns
+from eyewear.dataset import Dataset
+from eyewear.manifest import columns
 from eyewear.review import Review, load_queue, save_queue
 from eyewear.run import clean
 
@@ -76,7 +77,7 @@ def test_decision_is_on_disk_when_the_answer_comes(r, ds, msg, now):
 def test_log_is_written_before_the_photo_moves(r, ds, monkeypatch):
     a, = queue_names(ds)[:1]
     seen = []
-    monkeypatch.setattr(Dataset, '_move', lambda self, name, to: seen.append(log(ds)[-1]['name']))
+    monkeypatch.setattr(Dataset, '_settle', lambda self, name: seen.append(log(ds)[-1]['name']))
     s = r.answer(dict(id=1, do='decide', names=[a], to='plates'))
     assert seen == [a] and not s['cells'][0]['decided']                                  # the photo is not there yet: not shown as done
     monkeypatch.undo()
@@ -246,7 +247,7 @@ def test_other_options_do_what_they_did(ds, capsys):
     ds.decide(a, None, by='person', why='blurred')
     clean(path=str(ds.path), list=True)
     assert f'{a} -> removed by person: blurred' in capsys.readouterr().out
-    clean(path=str(ds.path), undo=1)
+    clean(path=str(ds.path), undo='1')
     assert at(ds, a) == 'cups'
 
 # -- The page in a browser
