@@ -6,7 +6,8 @@ Docs: https://OWNER.github.io/eyewear/clean.html.md"""
 
 # %% auto #0
 __all__ = ['find_unreadable', 'exact_duplicates', 'twice_labelled', 'whole_photos', 'photo_features', 'near_duplicates',
-           'group_near', 'near_copies', 'find_odd', 'suspects', 'neighbours', 'clean', 'load_clean', 'main']
+           'believable', 'group_near', 'near_copies', 'find_odd', 'suspects', 'neighbours', 'clean', 'load_clean',
+           'main']
 
 # %% ../nbs/02_clean.ipynb #70631491
 from pathlib import Path
@@ -84,7 +85,17 @@ def near_duplicates(
     files = [files[o] for o in thumbs]
     try: feats = photo_features(ds, files)
     except MissingExtra: feats = None
-    return [(files[i].name, files[j].name, diff) for i,j,diff in near_pairs(list(thumbs.values()), feats, limit)]
+    return believable(ds, [(files[i].name, files[j].name, diff) for i,j,diff in near_pairs(list(thumbs.values()), feats, limit)])
+
+def believable(ds, pairs):
+    "`pairs` without those of a label most of whose photos would be copies: that is how they are drawn, or taken"
+    label,near = {Path(r['file']).name: r['label'] for r in ds.rows if r['file']},{}
+    for a,b,diff in pairs:
+        if diff<near_limit and label[a]==label[b]: near.setdefault(label[a], set()).update((a,b))
+    total = {o: list(label.values()).count(o) for o in near}
+    odd = {o for o,names in near.items() if total[o]>=8 and len(names)>total[o]/2}
+    for o in odd: print(f'{o}: {len(near[o])} of {total[o]} photos look like copies of one another; that many are no copies, so they are kept, each by itself')
+    return [p for p in pairs if not (label[p[0]]==label[p[1]] and label[p[0]] in odd)]
 
 # %% ../nbs/02_clean.ipynb #3bd35661
 def group_near(

@@ -65,3 +65,11 @@ def test_the_largest_copy_stays_and_labels_are_not_decided_by_a_rule(tmp_path):
     ds.split = lambda: {f.name: 'train' for f in ds.files()}
     said = {o['name']: o['why'] for o in suspects(ds, pairs)}
     assert said[other] == 'a copy of it is called cups'
+
+def test_pictures_drawn_after_one_pattern_are_no_copies(tmp_path, capsys):
+    ds = Dataset(tmp_path/'dishes')
+    for i in range(12): ds.add(photo(0, 150+i), 'cups')           # All of them the same picture
+    for i in range(12): ds.add(photo(i+1), 'plates')
+    twin = ds.add(photo(1, 120), 'plates')['file'].split('/')[1]  # And one copy among others
+    pairs = near_duplicates(ds)
+    assert [twin in p for p in pairs] == [True] and 'cups: 12 of 12' in capsys.readouterr().out
