@@ -23,7 +23,7 @@ def figures(tmp_path_factory):
         after = error_figures(train(ds, 'tf_efficientnet_lite0', how='cached'), ds)
         return dict(before=before, after=after, found=found, decided=len(decided), asked=len(files))
 
-def test_wrong_labels_stand_first(figures): assert figures['found']['13 %'] >= .8 and figures['found']['20 %'] >= .95, figures
+def test_wrong_labels_stand_first(figures): assert figures['found']['13 %'] >= .75 and figures['found']['20 %'] >= .9, figures
 
 def test_only_that_fifth_is_reviewed(figures): assert 0 < figures['decided'] <= figures['asked']/5, figures
 
