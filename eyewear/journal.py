@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from .core import DatasetError
+try: import fcntl
+except ImportError: fcntl = None # Windows
 
 # %% ../nbs/parts/journal.ipynb #93b87d2b
 def append_line(
@@ -26,6 +28,8 @@ def append_line(
         new = not path.exists()
         if new and not line: return
         with open(path, 'ab+', buffering=0) as f:
+            if fcntl: # Until it is closed: another process must not see half of the line
+                with suppress(OSError): fcntl.flock(f, fcntl.LOCK_EX) # Some network drives have no locks
             cut = f.seek(0, 2)>0 and f.seek(-1, 2)>=0 and f.read(1)!=b'\n'
             data = b'\n'*cut+(line+'\n' if line else '').encode()
             if data and f.write(data)<len(data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
