@@ -49,3 +49,14 @@ def chromium():
     if os.environ.get('CI'): pytest.fail(msg, pytrace=False)
     print(f'\nSKIPPED: {msg}', file=sys.__stderr__)
     pytest.skip(msg)
+
+HUSH = '--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run'.split()
+
+@pytest.fixture(scope='module')
+def browser(chromium):
+    "That Chromium, headless, for the tests of a file"
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=chromium, args=HUSH)
+        yield b
+        b.close()

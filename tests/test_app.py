@@ -16,7 +16,6 @@ from tinymodel import tiny_model
 
 SERVE = 'import sys; from eyewear.serve import serve; serve(sys.argv[1], 0)'
 QUESTION = 'Is the person wearing glasses/sunglasses or a VR headset?'
-HUSH = '--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run'.split()
 get = build_opener(ProxyHandler({})).open
 
 def ended(proc, patience=20):
@@ -50,14 +49,6 @@ def model(place): return tiny_model(place/'eyewear.onnx')
 @pytest.fixture(scope='module')
 def site(model, place):
     with serving(model, place) as s: yield s
-
-@pytest.fixture(scope='module')
-def browser(chromium):
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=HUSH)
-        yield b
-        b.close()
 
 class Visitor:
     "Somebody who looks at the page"

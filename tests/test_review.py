@@ -13,7 +13,6 @@ from eyewear.manifest import columns
 from eyewear.review import Review, load_queue, save_queue
 from eyewear.run import clean
 
-HUSH = '--no-sandbox', '--disable-background-networking'
 LABELS = dict(cups='red', plates='green', spoons='blue')
 STATIC = Path(review.__file__).parent/'static'
 
@@ -268,14 +267,6 @@ def site(tmp_path_factory):
         proc.send_signal(signal.SIGINT)
         try: assert proc.wait(30) == 0
         finally: proc.kill()
-
-@pytest.fixture(scope='module')
-def browser(chromium):
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as p:
-        b = p.chromium.launch(executable_path=chromium, args=HUSH)
-        yield b
-        b.close()
 
 class Reviewer:
     "Somebody who decides"
