@@ -12,7 +12,8 @@ def row(name, files, odd, feats):
     return dict(photos=name, n=len(files), odd=int(sum(odd)), in_first_twentieth=f'{sum(odd[i] for i in first)} of {min(n, sum(odd))}', auroc=float(roc_auc_score(odd, -like)))
 
 def practice(seed, home):
-    from eyewear.clean import clean, photo_features
+    from eyewear.clean import clean
+    from eyewear.odd import photo_features
     from eyewear.dataset import Dataset
     from eyewear.practice import make_practice
     ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)

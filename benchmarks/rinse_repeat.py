@@ -9,11 +9,11 @@ def say(e): return '' if e is None or e['error'] is None else f"{100*e['error']:
 
 def rounds(seed, home, n=2):
     "A row for the first training and for each round"
-    from eyewear.clean import clean, photo_features, twice_labelled
+    from eyewear.clean import clean, twice_labelled
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
     from eyewear.key import found_wrong, review_by_key
-    from eyewear.odd import likeness
+    from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train
     ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)

@@ -13,10 +13,10 @@ from fastai.vision.all import *
 from .core import *
 from .dataset import *
 from .backbone import *
-from .clean import load_clean,neighbours,photo_features,twice_labelled
+from .clean import load_clean,twice_labelled
 from .train import *
 from .key import found_wrong,review_by_key
-from .odd import likeness
+from .odd import likeness,neighbours,photo_features
 from .review import Review,save_queue
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1

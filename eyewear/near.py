@@ -6,7 +6,7 @@ Docs: https://OWNER.github.io/eyewear/parts/near.html.md"""
 
 # %% auto #0
 __all__ = ['thumb_side', 'boxes', 'near_bits', 'near_cosine', 'most_near', 'near_limit', 'thumb', 'hashes', 'candidates', 'align',
-           'difference', 'near_pairs', 'join']
+           'difference', 'near_pairs', 'join', 'believable']
 
 # %% ../nbs/parts/near.ipynb #5ad12326
 import os
@@ -218,3 +218,17 @@ def join(
         a,b = sorted((end(a), end(b)))
         up[b] = a
     return {o:end(o) for o in names}
+
+# %% ../nbs/parts/near.ipynb #49a58db6
+def believable(
+    pairs:list, # `(name, name, difference)`
+    label:dict, # name -> the label that the photo came under, for all photos
+)->list:        # `pairs` without those within such a label
+    "Leave out the pairs of a label most of whose photos would be copies: that is how they are drawn, or taken"
+    near = {}
+    for a,b,diff in pairs:
+        if diff<near_limit and label[a]==label[b]: near.setdefault(label[a], set()).update((a,b))
+    total = {o: list(label.values()).count(o) for o in near}
+    odd = {o for o,names in near.items() if total[o]>=8 and len(names)>total[o]/2}
+    for o in odd: print(f'{o}: {len(near[o])} of {total[o]} photos look like copies of one another; that many are no copies, so they are kept, each by itself')
+    return [p for p in pairs if not (label[p[0]]==label[p[1]] and label[p[0]] in odd)]

@@ -16,7 +16,7 @@ from fastcore.script import call_parse
 from .core import *
 from .dataset import *
 from .download import source_names
-from .sources import folder_labels,read_urls,write_mark
+from .sources import folder_labels,last_dataset,read_urls,write_mark
 
 # %% ../nbs/parts/run.ipynb #de0b0781
 def lesson_notebook(
@@ -238,6 +238,13 @@ def clean(
     port:int=8867,     # Port of the review; 0 for any free one
 ):
     "Take out what is no photo or there twice; undo what was decided; review what is in question"
-    from eyewear import clean,serve
-    if review: serve.serve_review(path, port)
-    else: clean.main(path=path, undo=undo, list=list)
+    from eyewear import clean as lesson,serve
+    if undo not in (None,'all') and not undo.isdigit(): raise EyewearError(f'--undo {undo}: give the number of a decision, or all; --list shows them')
+    if review: return serve.serve_review(path, port)
+    ds = last_dataset(path)
+    if undo:
+        for e in ds.undo(all=True) if undo=='all' else ds.undo(int(undo)): print(f"{e['name']}: is {ds.find(e['name']).parent.name} again")
+    elif list:
+        for e in ds.decisions(): print(f"{e['n']:4} {e['name']} -> {e['to'] or 'removed'} by {e['by']}: {e['why']}")
+    else:
+        for k,v in lesson.clean(ds).items(): print(f'{v:5} {k}')

@@ -4,10 +4,10 @@ import pytest
 @pytest.fixture(scope='module')
 def figures(tmp_path_factory):
     "Train, rank, review by the key, train again: error rates on valid and test, what the ranking found"
-    from eyewear.clean import clean, photo_features, twice_labelled
+    from eyewear.clean import clean, twice_labelled
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, found_wrong, rank_labels, review_by_key
-    from eyewear.odd import likeness
+    from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train
     with pytest.MonkeyPatch.context() as patch:
