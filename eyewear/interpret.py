@@ -56,7 +56,8 @@ def cross_probs(
         fresh = get_learner(ds, learn.backbone)
         if acts is None: acts = view_activations(ds, fresh, learn.backbone, files)
         fast = fit_late(nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1]), acts, y, fold==k, epochs, quiet=True)
-        with fast.no_bar(): probs[fold==k] = fast.get_preds()[0]
+        views = [fast.dls.valid.new(Views(acts[fold==k], y[fold==k], v)) for v in range(acts.shape[1])]
+        with fast.no_bar(): probs[fold==k] = torch.stack([fast.get_preds(dl=dl)[0] for dl in views]).mean(0)
     return files,probs
 
 # %% ../nbs/04_interpret.ipynb #72574465

@@ -75,11 +75,11 @@ def view_activations(
 
 # %% ../nbs/03_train.ipynb #739e134d
 class Views:
-    "Pairs of activations and label: one augmented view at random, or the plain one"
-    def __init__(self, acts, y, plain=False): store_attr()
+    "Pairs of activations and label: view `view` (0 is the plain photo), else an augmented one at random"
+    def __init__(self, acts, y, view=None): store_attr()
     def __len__(self): return len(self.y)
     def __getitem__(self, i):
-        k = 0 if self.plain else random.randrange(1, self.acts.shape[1])
+        k = random.randrange(1, self.acts.shape[1]) if self.view is None else self.view
         return self.acts[i,k].float(),self.y[i]
 
 def fit_late(
@@ -93,7 +93,7 @@ def fit_late(
 )->Learner:             # Trained on the activations
     "Train the late layers and the head on cached activations, batch norm frozen"
     set_seed(42)
-    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], plain=True), bs=min(32, int((~valid).sum())),
+    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], view=0), bs=min(32, int((~valid).sum())),
                                  num_workers=0, device=default_device())
     fast = Learner(dls, late, loss_func=CrossEntropyLossFlat(), metrics=error_rate, cbs=[FrozenBatchNorm(), *L(cbs)])
     with ExitStack() as stack:
