@@ -6,7 +6,7 @@ Docs: https://OWNER.github.io/eyewear/parts/fetch.html.md"""
 
 # %% auto #0
 __all__ = ['browser', 'max_bytes', 'at_once', 'per_host', 'max_pause', 'patience', 'Found', 'Refused', 'is_public',
-           'PublicNetwork', 'client', 'Later', 'get_bytes', 'Fetcher', 'fetch']
+           'PublicNetwork', 'client', 'Later', 'Moved', 'get_bytes', 'Fetcher', 'fetch']
 
 # %% ../nbs/parts/fetch.ipynb #e9cf4ad9
 import asyncio,os,socket,sys
@@ -83,16 +83,18 @@ def client(
     timeout:float=5, # Seconds to wait for a host
     allow=(),        # Hosts, or host:port, that need not be public: for tests
 )->httpx.AsyncClient:
-    "A client that goes to public addresses only, and follows five redirects at most"
+    "A client that goes to public addresses only"
     transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None, max_keepalive_connections=2*at_once))
     if not isinstance(getattr(transport._pool, '_network_backend', None), httpcore.AsyncNetworkBackend): raise RuntimeError('httpx has changed: no guard')
     transport._pool._network_backend = PublicNetwork(allow)
-    return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(timeout), headers=browser, follow_redirects=True, max_redirects=5)
+    return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(timeout), headers=browser)
 
 # %% ../nbs/parts/fetch.ipynb #22f09ac4
 class Later(Exception):
     "A failure that may pass: worth another try, after `wait` seconds where the host said so"
     def __init__(self, why, wait=None): super().__init__(why); self.wait = wait
+
+class Moved(Exception): "The photo lies elsewhere; the text is its address"
 
 def _retry_after(r):
     "Seconds that the answer `r` asks to wait, or None"
@@ -106,6 +108,7 @@ async def _read(web, url):
     async with web.stream('GET', url) as r:
         status = f'{r.status_code} {r.reason_phrase}'.strip()
         if r.status_code in (408,425,429) or r.status_code>=500: raise Later(status, _retry_after(r))
+        if r.next_request: raise Moved(str(r.next_request.url))
         if r.status_code!=200: raise Refused(status)
         if r.headers.get('content-encoding', 'identity')!='identity': raise Refused(f"packed as {r.headers['content-encoding']}, which was not asked for")
         size,data = r.headers.get('content-length', ''),bytearray()
@@ -120,12 +123,11 @@ async def get_bytes(
     url:str,               # Address of a photo
     timeout:float=5,       # Seconds that the host may be silent; four times as long for the whole
 )->bytes:
-    "What lies at `url`; raises `Refused`, or `Later` where another try may help"
+    "What lies at `url`; raises `Refused`, `Moved`, or `Later` where another try may help"
     try:
         async with asyncio.timeout(4*timeout): return await _read(web, url)
     except TimeoutError: raise Later(f'not complete in {4*timeout:g} s') from None
     except httpx.TimeoutException: raise Later(f'no answer in {timeout:g} s') from None
-    except httpx.TooManyRedirects: raise Refused('more than 5 redirects') from None
     except httpx.RemoteProtocolError as e: raise Later(f'cut off ({e})' if 'complete' in str(e) else f'closed without an answer ({e})') from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, ValueError) as e: raise Refused(f'no address of a photo ({e})') from None
     except httpx.HTTPError as e: raise Later(f'cannot be reached ({e})') from None
@@ -163,10 +165,13 @@ class Fetcher:
                     if e.wait: self.rest[host] = now()+e.wait,str(e)
                     raise
 
-    async def _bytes(self, url):
-        "The bytes at `url`, in several tries"
+    async def _bytes(self, url, moves=5):
+        "The bytes at `url`, in several tries; wherever it sends us on to is a host like any other"
         for k in range(1, self.tries+1):
             try: return await self._ask(url)
+            except Moved as e:
+                if not moves: raise Refused('more than 5 redirects') from None
+                return await self._bytes(str(e), moves-1)
             except Later as e:
                 if k==self.tries or (e.wait or 0)>max_pause: raise Refused(f'{e}'+(f' ({k} tries)' if k>1 else '')+(f', asks to wait {e.wait:.0f} s' if e.wait else '')) from None
                 await asyncio.sleep(e.wait or .25*2**k)

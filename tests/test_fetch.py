@@ -105,6 +105,12 @@ def test_at_once(tmp_path):
         get(tmp_path, at(host, 16), allow=host.netlocs)
         assert host.most==4
 
+def test_at_once_where_redirects_lead(tmp_path):
+    "Twelve photos on four ports that all send on to a fifth: it is asked for four at a time, too"
+    with PhotoHost(ports=5, latency=.05) as host:
+        urls = [host.url(f'/to/{i}.jpg?url={host.url(f"/ok/{i}.jpg", 4)}', i%4) for i in range(12)]
+        assert statuses(get(tmp_path, urls, allow=host.netlocs))=={'ok':12} and host.most_a_port==4
+
 def test_at_once_with_several_labels(tmp_path):
     with PhotoHost(ports=8, latency=.05) as host:
         wanted = {o: ('', [Found(host.url(f'/ok/{o}{i}.jpg', i%8)) for i in range(30)]) for o in 'abcd'}
