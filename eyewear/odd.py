@@ -79,7 +79,7 @@ def nearest(
             out[str(names[len(out)])] = {str(o): names[best[labels[best]==o][:n]].tolist() for o in np.unique(labels)}
     return out
 
-# %% ../nbs/parts/odd.ipynb #901eda9d
+# %% ../nbs/parts/odd.ipynb #dca56b74
 def whole_photos(ds):
     "The photos of `ds` that could be opened when they came"
     return [f for f in ds.files() if ds.row(f.name)['width']]
