@@ -43,10 +43,11 @@ def cross_probs(
     learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
     folds:int=5,     # Parts, each judged by a model that learned from the others
     epochs:int=6,    # Of each training
-)->tuple:            # Files of train and valid; probabilities `[n, labels]`, labels as in `learn.dls.vocab`
+    files:list=None, # Photos; those of train and valid by default
+)->tuple:            # The photos; their probabilities `[n, labels]`, labels as in `learn.dls.vocab`
     "Out-of-sample probabilities: each photo is judged by a model that has seen neither it nor its near-duplicates"
     split = ds.split()
-    files = [f for f in ds.files() if split[f.name]!='test']
+    files = files or [f for f in ds.files() if split[f.name]!='test']
     y = torch.tensor([learn.dls.vocab.o2i[f.parent.name] for f in files])
     fold = torch.tensor([int(sha256(f'fold {ds.row(f.name)["group"]}'.encode())[:8], 16)%folds for f in files])
     acts,probs = None,torch.zeros(len(files), len(learn.dls.vocab))
