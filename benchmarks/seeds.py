@@ -11,7 +11,7 @@ def one(seed, home):
     from eyewear.clean import clean, twice_labelled
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
-    from eyewear.key import found_wrong, review_by_key, right_labels
+    from eyewear.key import found_wrong, read_key, review_by_key
     from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train, wilson
@@ -26,7 +26,7 @@ def one(seed, home):
     learn = train(ds, 'tf_efficientnet_lite0', how='cached', seed=seed)
     figures['valid_after'], figures['test_after'] = error_figures(learn, ds)
     files, probs = cross_probs(ds, learn)
-    right, said = right_labels(ds), [learn.dls.vocab[i] for i in probs.argmax(1)]
+    right, said = read_key(ds), [learn.dls.vocab[i] for i in probs.argmax(1)]
     judged = [(a, right[f.name]) for a, f in zip(said, files) if right[f.name]]
     figures['cross_validated'] = wilson(sum(a != b for a, b in judged), len(judged))
     return dict(seed=seed, found_13=found['13 %'], found_20=found['20 %'], **{f'{k}_{o}': v[o] for k, v in figures.items() for o in ('error', 'low', 'high', 'n')})
