@@ -27,7 +27,7 @@ def _unit(xy):
 
 def project(
     feats:np.ndarray, # Features `[n, d]`
-    seed:int=0,       # Which map
+    seed:int=0,       # Of random numbers; few are used, as t-SNE starts from the components
 )->np.ndarray:        # `[n, 2]`, 0 to 1
     "Places for photos on a map: those with like features lie together"
     feats = np.asarray(feats, dtype=np.float32)
@@ -41,7 +41,8 @@ def project(
     from threadpoolctl import threadpool_limits
     with threadpool_limits(1):
         main = PCA(min(50, *feats.shape), random_state=seed).fit_transform(feats)
-        if len(feats)<10: return _unit(np.pad(main, ((0,0), (0,1)))[:,:2])
+        main = np.pad(main, ((0,0), (0,1))) # Two at least
+        if len(feats)<10: return _unit(main[:,:2])
         return _unit(TSNE(perplexity=min(30, (len(feats)-1)/3), random_state=seed).fit_transform(main))
 
 # %% ../nbs/parts/photomap.ipynb #bf40a568

@@ -90,9 +90,9 @@ function render({model, el}) {
     const grid = div('er-grid')
     const fill = () => grid.replaceChildren(...first.map(o => {
       const p = photos.get(o)
-      const pic = p?.url ? h('img', {class: 'er-thumb', src: p.url, alt: `${o}, ${called(p.at)}`, title: o})
+      const pic = p?.url ? h('img', {class: 'er-thumb', src: p.url, alt: `${o}, ${called(p.at)}`})
         : h('span', {class: 'er-grey er-thumb'}, p?.wrong?.replace(`${o}: `, '') ?? '…')
-      return h('figure', {class: `er-cell${test(o) ? ' em-faded' : ''}`}, h('div', {class: 'er-pic'}, pic),
+      return h('figure', {class: `er-cell${test(o) ? ' em-faded' : ''}`, title: o}, h('div', {class: 'er-pic'}, pic),
         h('figcaption', {class: 'er-cap er-soft'}, board.caption(o), test(o) && ' (test)'))
     }))
     fill()
@@ -149,7 +149,7 @@ function scatter(s, {place, look, choose, tell, review}) {
 
   const canvas = h('canvas', {class: 'em-canvas', tabindex: 0, role: 'application', 'aria-label': `Map of ${many(names.length)}. ${KEYS}`,
     onpointerdown: down, onpointermove: move, onpointerup: up, onpointercancel: () => { drag = null; draw() },
-    onpointerleave: () => { if (!drag && !canvas.matches(':focus-visible')) focus(-1) }, onkeydown: key,
+    onpointerleave: () => { if (!drag && !touch && !canvas.matches(':focus-visible')) focus(-1) }, onkeydown: key,
     onfocus: () => { if (at < 0 && canvas.matches(':focus-visible')) focus(start()) },
     onblur: () => focus(-1), ontransitionend: draw})             // a transition ends when the page turns light or dark
   const card = h('div', {class: 'em-card', hidden: true}), plot = h('div', {class: 'em-plot'}, canvas, card)
