@@ -1,13 +1,12 @@
 "The map of photos and the table of what a model says: what Python answers, and both pages in a real browser, by mouse, by key and by touch."
-import inspect, json, math, re, subprocess, sys
+import io, json, re
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, pytest
-from eyewear import core, photomap, serve as serve_module
+from eyewear import photomap, serve as serve_module
 from eyewear.core import DatasetError, MissingExtra
 from eyewear.dataset import Dataset
-from eyewear.manifest import columns
 from eyewear.photomap import ConfusionMap, PhotoMap, plot_map, project
 from test_review import fetch, kernels, lab, log, pattern
 
@@ -199,8 +198,7 @@ def test_picture_of_the_map(m, b):
     assert {tuple(o) for o in ring} == {tuple(m.xy[b.names.index(o['name'])]) for o in b.queue}
     faded = sum(len(o.get_xdata()) for o in fig.axes[0].lines if o.get_alpha() == .25)
     assert faded == len(b.test)
-    from io import BytesIO
-    out = BytesIO()
+    out = io.BytesIO()
     fig.savefig(out)
     assert len(out.getvalue()) < 60_000
     b.ds.decide(b.free[0], None, by='person')
@@ -215,7 +213,6 @@ def test_picture_of_any_labels(labels):
 
 @no_tutorial
 def test_colours_and_shapes_are_those_of_the_page():
-    import matplotlib.markers
     tips = {k: v for k, v in zip('os^v', ('A1 1', '-.9-.9H', 'M0-1.1', 'M0 1.1'))}   # a triangle that points up begins with its tip
     shapes = re.search(r'const SHAPES = \[(.+?)\]\n', (STATIC/'photomap.js').read_text(), re.S)[1]
     found = [o for o in re.findall(r"'([^']+)'", shapes)]
@@ -517,7 +514,7 @@ def test_everything_has_a_name(guest, site):
 
 PAGE = '''async ([js, css, show]) => {
   document.head.append(Object.assign(document.createElement('style'), {textContent: css}))
-  window.calls = 0; window.paints = 0; window.frames_seen = 0
+  window.calls = 0; window.paints = 0
   const proto = CanvasRenderingContext2D.prototype
   for (const k of ['fill', 'stroke', 'fillRect', 'strokeRect', 'arc']) { const f = proto[k]; proto[k] = function(...a) { calls += k !== 'arc'; return f.apply(this, a) } }
   const clear = proto.clearRect
