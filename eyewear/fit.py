@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/fit.html.md"""
 # %% auto #0
 __all__ = ['steady', 'several', 'first_alone', 'Keep', 'read_checkpoint', 'fit_phase', 'fine_tune']
 
-# %% ../nbs/parts/fit.ipynb #86980347
+# %% ../nbs/parts/fit.ipynb #3354bc58
 import os,random,signal,threading
 from contextlib import contextmanager
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 import fastai.distributed,fastai.vision.all
 from fastai.basics import CancelFitException,Callback,L,Learner,distrib_barrier,num_distrib,rank_distrib,set_seed,to_device
 
-# %% ../nbs/parts/fit.ipynb #15005d1b
+# %% ../nbs/parts/fit.ipynb #b9f99504
 @contextmanager
 def steady(
     seed:int, # For `random`, numpy and torch
@@ -29,7 +29,7 @@ def steady(
     try: yield
     finally: torch.use_deterministic_algorithms(before)
 
-# %% ../nbs/parts/fit.ipynb #09003a9d
+# %% ../nbs/parts/fit.ipynb #be31e280
 def _chance(dl):
     "The state of all that draws by lot"
     kind,keys,*rest = np.random.get_state()
@@ -42,7 +42,7 @@ def _set_chance(state, dl):
 
 def _plain(hypers): return [{k: float(v) if isinstance(v, np.floating) else v for k,v in h.items()} for h in hypers]
 
-# %% ../nbs/parts/fit.ipynb #8ceb3279
+# %% ../nbs/parts/fit.ipynb #accfa53b
 @contextmanager
 def several(
     learn:Learner, # Whose fit is shared
@@ -72,7 +72,7 @@ def first_alone():
     yield
     if not rank_distrib(): distrib_barrier()
 
-# %% ../nbs/parts/fit.ipynb #562e2a46
+# %% ../nbs/parts/fit.ipynb #23ebd8e4
 class Keep(Callback):
     "Keep the best epoch in memory and the last one on disk; end cleanly at Ctrl-C"
     order = 60 # After the losses of the epoch are known
@@ -86,11 +86,12 @@ class Keep(Callback):
         if resume: self.saved = read_checkpoint(path, settings)
         if self.saved: self.best = self.saved['best']
 
-    def net(self): return getattr(self.learn.model, 'module', self.learn.model)
+    def net(self): return getattr(self.learn.model, 'module', self.learn.model) # As it is in one process
+    def loader(self): return next(o.dl if isinstance(o, fastai.distributed.DistributedDL) else o for o in self.learn.dls.loaders)
     def before_fit(self): self.ran = False
     def before_train(self):
         self.ran = True
-        if self.state: _set_chance(self.state, self.learn.dls.train)
+        if self.state: _set_chance(self.state, self.loader())
         self.state = None
 
     def after_batch(self):
@@ -110,7 +111,7 @@ class Keep(Callback):
     def _write(self):
         opt = self.opt.state_dict()
         data = dict(settings=self.settings, phase=self.phase, epoch=self.epoch+1, best=self.best, model=self.net().state_dict(),
-            opt=dict(state=[dict(o) for o in opt['state']], hypers=_plain(opt['hypers'])), chance=_chance(self.learn.dls.train),
+            opt=dict(state=[dict(o) for o in opt['state']], hypers=_plain(opt['hypers'])), chance=_chance(self.loader()),
             values=[[None if o is None else float(o) for o in row] for row in self.recorder.values])
         tmp = self.path.with_name(f'.{self.path.name}.tmp')
         try:
@@ -119,7 +120,7 @@ class Keep(Callback):
         except (OSError, RuntimeError) as e: # torch says a full disk with a `RuntimeError`
             print(f'{self.path}: no checkpoint ({str(e).splitlines()[0][:80]}); the training goes on')
 
-# %% ../nbs/parts/fit.ipynb #d9c26fee
+# %% ../nbs/parts/fit.ipynb #6c1c8dca
 def read_checkpoint(
     path,               # From `Keep`
     settings:dict=None, # What the training must be; None takes any
@@ -132,7 +133,7 @@ def read_checkpoint(
     if diff: raise EyewearError(f'{path}: of another training ({"; ".join(diff)}); train without resume')
     return data
 
-# %% ../nbs/parts/fit.ipynb #55621510
+# %% ../nbs/parts/fit.ipynb #24f8c1dd
 @contextmanager
 def _ctrl_c(keep):
     "Ctrl-C sets `keep.stopped`, the second one is as usual"
@@ -177,7 +178,7 @@ def _say(keep):
     if not keep.best: return print('Stopped before the first epoch was through: the model is hardly trained')
     print(f"Stopped: the best epoch so far is kept ({keep.best['epoch']}, valid loss {keep.best['loss']:.3f}); `train(.., resume=True)` goes on")
 
-# %% ../nbs/parts/fit.ipynb #e215c0e3
+# %% ../nbs/parts/fit.ipynb #67c4e26c
 def fine_tune(
     keep:Keep,     # Of this training, with `phases=2`
     learn:Learner, # From `vision_learner`

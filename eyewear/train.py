@@ -41,7 +41,7 @@ def get_dls(
         get_y=parent_label,
         item_tfms=RandomResizedCrop(size, min_scale=0.5),
         batch_tfms=[*aug_transforms(), Normalize.from_stats(*backbone.stats)])
-    return block.dataloaders(ds.path, bs=min(bs, max(n, 2)), num_workers=workers, persistent_workers=workers>0)
+    return block.dataloaders(ds.path, bs=min(bs, max(n//max(num_distrib(), 1), 2)), num_workers=workers, persistent_workers=workers>0)
 
 # %% ../nbs/03_train.ipynb #3464bd85
 def get_learner(
@@ -72,7 +72,7 @@ def fit_late(
 )->Learner:             # Trained on the activations
     "Train the late layers and the head on cached activations, batch norm frozen"
     set_seed(seed)
-    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], view=0), bs=min(32, int((~valid).sum())),
+    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], view=0), bs=min(32, int((~valid).sum())//max(num_distrib(), 1)),
                                  num_workers=0, device=default_device())
     fast = Learner(dls, late, loss_func=CrossEntropyLossFlat(), metrics=error_rate, cbs=FrozenBatchNorm())
     with ExitStack() as stack:
@@ -97,7 +97,7 @@ def train(
     if how=='auto': how = 'fine_tune' if torch.cuda.is_available() else 'cached'
     if how not in usual: raise EyewearError(f'how={how}: use {", ".join(usual)} or auto')
     with still_there(ds), steady(seed):
-        for o in check_labels(ds): print(o)
+        for o in check_labels(ds): rank_distrib() or print(o)
         backbone = get_backbone(arch)
         backbone.size = size or backbone.size
         if how=='cached' and not backbone.early: raise EyewearError(f'{backbone.name}: cannot be cut for how=cached; use how=fine_tune or head')
