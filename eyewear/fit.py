@@ -7,17 +7,17 @@ Docs: https://OWNER.github.io/eyewear/parts/fit.html.md"""
 # %% auto #0
 __all__ = ['steady', 'several', 'first_alone', 'Keep', 'read_checkpoint', 'fit_phase', 'fine_tune']
 
-# %% ../nbs/parts/fit.ipynb #3354bc58
+# %% ../nbs/parts/fit.ipynb #ebe04355
 import os,random,signal,threading
 from contextlib import contextmanager
 import numpy as np
 from .core import *
 need('tutorial', 'training', 'torch', 'fastai')
 import torch
-import fastai.distributed,fastai.vision.all
+import fastai.callback.all
 from fastai.basics import CancelFitException,Callback,L,Learner,distrib_barrier,num_distrib,rank_distrib,set_seed,to_device
 
-# %% ../nbs/parts/fit.ipynb #b9f99504
+# %% ../nbs/parts/fit.ipynb #728ee40c
 @contextmanager
 def steady(
     seed:int, # For `random`, numpy and torch
@@ -29,7 +29,7 @@ def steady(
     try: yield
     finally: torch.use_deterministic_algorithms(before)
 
-# %% ../nbs/parts/fit.ipynb #be31e280
+# %% ../nbs/parts/fit.ipynb #b49572c6
 def _chance(dl):
     "The state of all that draws by lot"
     kind,keys,*rest = np.random.get_state()
@@ -42,7 +42,7 @@ def _set_chance(state, dl):
 
 def _plain(hypers): return [{k: float(v) if isinstance(v, np.floating) else v for k,v in h.items()} for h in hypers]
 
-# %% ../nbs/parts/fit.ipynb #accfa53b
+# %% ../nbs/parts/fit.ipynb #c65df0c6
 @contextmanager
 def several(
     learn:Learner, # Whose fit is shared
@@ -50,8 +50,8 @@ def several(
     "Under `torchrun`: each process takes its part of every batch; else nothing"
     if num_distrib()<2: yield; return
     need('tutorial', 'training in several processes', 'accelerate')
-    cpu,cls = not torch.cuda.is_available(),fastai.distributed.DistributedDL
-    before = cls._broadcast
+    from fastai.distributed import DistributedDL as cls
+    cpu,before = not torch.cuda.is_available(),cls._broadcast
     def _broadcast(self, t, rank):
         t = torch.LongTensor(t)
         torch.distributed.broadcast(t, rank)
@@ -72,7 +72,7 @@ def first_alone():
     yield
     if not rank_distrib(): distrib_barrier()
 
-# %% ../nbs/parts/fit.ipynb #23ebd8e4
+# %% ../nbs/parts/fit.ipynb #9146616d
 class Keep(Callback):
     "Keep the best epoch in memory and the last one on disk; end cleanly at Ctrl-C"
     order = 60 # After the losses of the epoch are known
@@ -87,7 +87,7 @@ class Keep(Callback):
         if self.saved: self.best = self.saved['best']
 
     def net(self): return getattr(self.learn.model, 'module', self.learn.model) # As it is in one process
-    def loader(self): return next(o.dl if isinstance(o, fastai.distributed.DistributedDL) else o for o in self.learn.dls.loaders)
+    def loader(self): dl = self.learn.dls.loaders[0]; return dl.dl if num_distrib()>1 else dl
     def before_fit(self): self.ran = False
     def before_train(self):
         self.ran = True
@@ -120,7 +120,7 @@ class Keep(Callback):
         except (OSError, RuntimeError) as e: # torch says a full disk with a `RuntimeError`
             print(f'{self.path}: no checkpoint ({str(e).splitlines()[0][:80]}); the training goes on')
 
-# %% ../nbs/parts/fit.ipynb #6c1c8dca
+# %% ../nbs/parts/fit.ipynb #68b1bf04
 def read_checkpoint(
     path,               # From `Keep`
     settings:dict=None, # What the training must be; None takes any
@@ -133,7 +133,7 @@ def read_checkpoint(
     if diff: raise EyewearError(f'{path}: of another training ({"; ".join(diff)}); train without resume')
     return data
 
-# %% ../nbs/parts/fit.ipynb #24f8c1dd
+# %% ../nbs/parts/fit.ipynb #f7ded4d0
 @contextmanager
 def _ctrl_c(keep):
     "Ctrl-C sets `keep.stopped`, the second one is as usual"
@@ -178,7 +178,7 @@ def _say(keep):
     if not keep.best: return print('Stopped before the first epoch was through: the model is hardly trained')
     print(f"Stopped: the best epoch so far is kept ({keep.best['epoch']}, valid loss {keep.best['loss']:.3f}); `train(.., resume=True)` goes on")
 
-# %% ../nbs/parts/fit.ipynb #67c4e26c
+# %% ../nbs/parts/fit.ipynb #acc7cc54
 def fine_tune(
     keep:Keep,     # Of this training, with `phases=2`
     learn:Learner, # From `vision_learner`

@@ -9,6 +9,7 @@ __all__ = ['usual', 'get_dls', 'get_learner', 'fit_late', 'train', 'load_model',
            'wilson', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
 
 # %% ../nbs/03_train.ipynb #40762f06
+import json
 from contextlib import ExitStack
 from fastai.vision.all import *
 from .core import *
