@@ -1,6 +1,7 @@
 """The seed's advice, tried on 600 drawn portraits as they come (wrong labels included): more epochs, another backbone, the learning-rate finder. Where weights cannot be
 fetched a row says "not measured here". PHOTOS_N and EPOCHS make a short form. On a CPU all rows are trained in the cached way."""
 import os, tempfile, time
+from pathlib import Path
 from _report import report
 
 N = int(os.environ.get('PHOTOS_N', 600))
@@ -25,6 +26,7 @@ def found_lr(ds, arch):
     from eyewear.backbone import get_backbone
     from eyewear.train import get_learner
     learn = get_learner(ds, get_backbone(arch))
+    learn.path = Path(os.environ['EYEWEAR_HOME']) # Where `lr_find` keeps the weights meanwhile
     with learn.no_bar(), learn.no_logging(): return learn.lr_find(num_it=40, show_plot=False).valley
 
 def main():

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/fit.html.md"""
 # %% auto #0
 __all__ = ['steady', 'several', 'first_alone', 'Keep', 'read_checkpoint', 'fit_phase', 'fine_tune']
 
-# %% ../nbs/parts/fit.ipynb #ebe04355
+# %% ../nbs/parts/fit.ipynb #fb9cfe14
 import os,random,signal,threading
 from contextlib import contextmanager
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 import fastai.callback.all
 from fastai.basics import CancelFitException,Callback,L,Learner,distrib_barrier,num_distrib,rank_distrib,set_seed,to_device
 
-# %% ../nbs/parts/fit.ipynb #728ee40c
+# %% ../nbs/parts/fit.ipynb #fe7370c0
 @contextmanager
 def steady(
     seed:int, # For `random`, numpy and torch
@@ -25,11 +25,14 @@ def steady(
     "Every number the same the next time, on a CPU with as many threads"
     before,cpu = torch.are_deterministic_algorithms_enabled(),not torch.cuda.is_available()
     if cpu: torch.use_deterministic_algorithms(True)
+    fill,torch.utils.deterministic.fill_uninitialized_memory = torch.utils.deterministic.fill_uninitialized_memory,False # A tenth of the time, for nothing here
     set_seed(seed, reproducible=cpu)
     try: yield
-    finally: torch.use_deterministic_algorithms(before)
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
 
-# %% ../nbs/parts/fit.ipynb #b49572c6
+# %% ../nbs/parts/fit.ipynb #ee302694
 def _chance(dl):
     "The state of all that draws by lot"
     kind,keys,*rest = np.random.get_state()
@@ -42,7 +45,7 @@ def _set_chance(state, dl):
 
 def _plain(hypers): return [{k: float(v) if isinstance(v, np.floating) else v for k,v in h.items()} for h in hypers]
 
-# %% ../nbs/parts/fit.ipynb #c65df0c6
+# %% ../nbs/parts/fit.ipynb #fc6148b4
 @contextmanager
 def several(
     learn:Learner, # Whose fit is shared
@@ -72,7 +75,7 @@ def first_alone():
     yield
     if not rank_distrib(): distrib_barrier()
 
-# %% ../nbs/parts/fit.ipynb #9146616d
+# %% ../nbs/parts/fit.ipynb #01773cdf
 class Keep(Callback):
     "Keep the best epoch in memory and the last one on disk; end cleanly at Ctrl-C"
     order = 60 # After the losses of the epoch are known
@@ -120,7 +123,7 @@ class Keep(Callback):
         except (OSError, RuntimeError) as e: # torch says a full disk with a `RuntimeError`
             print(f'{self.path}: no checkpoint ({str(e).splitlines()[0][:80]}); the training goes on')
 
-# %% ../nbs/parts/fit.ipynb #68b1bf04
+# %% ../nbs/parts/fit.ipynb #7e2ea553
 def read_checkpoint(
     path,               # From `Keep`
     settings:dict=None, # What the training must be; None takes any
@@ -133,7 +136,7 @@ def read_checkpoint(
     if diff: raise EyewearError(f'{path}: of another training ({"; ".join(diff)}); train without resume')
     return data
 
-# %% ../nbs/parts/fit.ipynb #f7ded4d0
+# %% ../nbs/parts/fit.ipynb #263c6c0b
 @contextmanager
 def _ctrl_c(keep):
     "Ctrl-C sets `keep.stopped`, the second one is as usual"
@@ -178,7 +181,7 @@ def _say(keep):
     if not keep.best: return print('Stopped before the first epoch was through: the model is hardly trained')
     print(f"Stopped: the best epoch so far is kept ({keep.best['epoch']}, valid loss {keep.best['loss']:.3f}); `train(.., resume=True)` goes on")
 
-# %% ../nbs/parts/fit.ipynb #acc7cc54
+# %% ../nbs/parts/fit.ipynb #40ee1200
 def fine_tune(
     keep:Keep,     # Of this training, with `phases=2`
     learn:Learner, # From `vision_learner`
