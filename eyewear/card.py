@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/card.html.md"""
 # %% auto #0
 __all__ = ['sections', 'card_head', 'write_card']
 
-# %% ../nbs/parts/card.ipynb #aa617679
+# %% ../nbs/parts/card.ipynb #f004aa86
 import re
 from collections import Counter
 from pathlib import Path
@@ -16,7 +16,7 @@ from .core import *
 from .dataset import Dataset
 from .sources import read_mark
 
-# %% ../nbs/parts/card.ipynb #5491e285
+# %% ../nbs/parts/card.ipynb #9046f83e
 _tried = dict(
     error_before=('validation', 'before cleaning, labels as found'), error_after=('validation', 'after cleaning, labels as they are then'),
     test_before=('test', 'before cleaning, right labels'), test_after=('test', 'after cleaning, right labels'))
@@ -39,7 +39,7 @@ def card_head(
     return ModelCardData(license=licence or None, library_name='onnx', pipeline_tag='image-classification', datasets=[source], metrics=['accuracy'],
         tags=['eyewear','fastai','onnx'], model_name=f'eyewear-{source}', eval_results=results or None).to_yaml()
 
-# %% ../nbs/parts/card.ipynb #f7e3eda2
+# %% ../nbs/parts/card.ipynb #fcbbeded
 def _table(head, rows): return ['| '+' | '.join(map(str, o))+' |' for o in (head, ['---']*len(head), *rows)]
 
 def _data(ds, rec):
@@ -49,12 +49,12 @@ def _data(ds, rec):
     out = [f"{len(rows)} photos: {', '.join(f'{n} {plain(o)}' for o,n in ds.counts().items())}. Digest of photos and labels: `{ds.digest()}`.", '',
            *_table(['source','licence','photos'], [[plain(s),plain(l),n] for (s,l),n in sorted(terms.items())]), '',
            'Parts: '+', '.join(f'{part[o]} {o}' for o in ('train','valid','test'))+'; near-duplicates are in the same part.']
-    if moved: out += ['', 'Before training, '+' and '.join(f'{n} were {what}' for what,n in sorted(moved.items()))+'.']
+    if moved: out += ['', 'Decisions on single photos: '+', '.join(f'{n} {what}' for what,n in sorted(moved.items()))+'.']
     none = sum(n for (_,l),n in terms.items() if l=='none known')
     if none: out += ['', f'{none} photos came without a licence: nobody has said that they, or what is made of them, may be passed on.']
     return out
 
-# %% ../nbs/parts/card.ipynb #37b66ea3
+# %% ../nbs/parts/card.ipynb #ebc5fabe
 _per_cent = lambda x: '' if x is None else f'{x:.1%}'
 
 def _errors(ds, rec):
@@ -77,7 +77,7 @@ def _calibration(ds, rec):
                 'a photo counts as unlike anything seen; 95 % of the valid photos are not above.']
     return out
 
-# %% ../nbs/parts/card.ipynb #63c5ffb8
+# %% ../nbs/parts/card.ipynb #405a8765
 def _limits(ds, rec):
     n,drawn = len(ds.files()),sum(ds.row(f.name)['source']=='practice' for f in ds.files())
     out = ['It answers with one of its labels, whatever the photo shows.']
@@ -100,7 +100,7 @@ def _repeat(ds, rec):
     if rec.get('training'): out += ['', 'The last training alone, on the same photos: `eyewear-train --from summary.json`']
     return [*out, '', 'The run record `summary.json` lies beside the model, and inside it, under `record`.']
 
-# %% ../nbs/parts/card.ipynb #17da9397
+# %% ../nbs/parts/card.ipynb #4303af21
 def _labels(ds, rec): return ', '.join(map(plain, rec.get('labels') or ds.labels))
 
 def _use(ds, rec):

@@ -9,8 +9,9 @@ __all__ = ['opset', 'export_pkl', 'linear_head', 'Whole', 'question', 'export_on
            'main']
 
 # %% ../nbs/05_export.ipynb #40f4bc76
-import copy,json
+import json
 from . import __version__
+from copy import deepcopy
 from fastai.vision.all import *
 from .core import *
 from .dataset import *
@@ -22,7 +23,7 @@ from .predict import Classifier
 need('tutorial', 'exporting', 'onnx', 'onnxscript')
 import onnx
 
-# %% ../nbs/05_export.ipynb #a898def1
+# %% ../nbs/05_export.ipynb #3eb2e712
 def export_pkl(
     learn:Learner,  # Trained
     path:Path=None, # The file; `eyewear-inf.pkl` in the run folder by default
@@ -41,7 +42,7 @@ def export_pkl(
         tmp.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/05_export.ipynb #c3f80bb8
+# %% ../nbs/05_export.ipynb #79a01d34
 def linear_head(
     head:nn.Module, # What stands on the body
 )->tuple|None:      # Weights `[labels, d]` and constants `[labels]`; None for any other head
@@ -64,7 +65,7 @@ class Whole(nn.Module):
         c,                   # From `calibrate`
     ):
         super().__init__()
-        self.body,self.head = copy.deepcopy(model).cpu().float().eval().to(memory_format=torch.contiguous_format)
+        self.body,self.head = deepcopy(model).cpu().float().eval().to(memory_format=torch.contiguous_format)
         self.temperature,self.k,linear = c.temperature,min(kth, len(c.seen)),linear_head(self.head)
         self.names = ['probs', *(['heat'] if linear else []), *(['unknown'] if self.k else [])]
         if linear: self.w,self.b = map(nn.Buffer, linear)
@@ -88,7 +89,7 @@ def question(
     if set(labels)=={'glasses','sunglasses','VR','none'}: return 'Is the person wearing glasses/sunglasses or a VR headset?'
     return f"Which is it: {', '.join(labels[:-1])} or {labels[-1]}?"
 
-# %% ../nbs/05_export.ipynb #690e9966
+# %% ../nbs/05_export.ipynb #23ec98a1
 opset = 23 # Of the file: the newest that torch's exporter writes by itself
 
 def _metadata(learn, ds, c, size):
@@ -117,10 +118,10 @@ def export_onnx(
         prog = torch.onnx.export(whole, (photo,), dynamo=True, opset_version=opset, input_names=['photo'], output_names=whole.names,
                                  dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
         prog.optimize()
-    onnx.helper.set_model_props(prog.model_proto, _metadata(learn, ds, c, size))
-    data = prog.model_proto.SerializeToString()
-    onnx.checker.check_model(data, full_check=True)
-    write_file(path, data)
+    model = prog.model_proto
+    onnx.helper.set_model_props(model, _metadata(learn, ds, c, size))
+    onnx.checker.check_model(model, full_check=True)
+    write_file(path, model.SerializeToString())
     record(model=str(path), digest=ds.digest())
     return path
 
@@ -136,7 +137,7 @@ def parity(
     b = tensor([[clf(f).probs[o] for o in learn.dls.vocab] for f in files])
     return float((a-b).abs().max())
 
-# %% ../nbs/05_export.ipynb #205325b7
+# %% ../nbs/05_export.ipynb #bb7c5370
 def export_all()->Path: # The model file
     "`eyewear.onnx`, `eyewear-inf.pkl` and `MODEL_CARD.md` of the newest run"
     from eyewear.clean import load_clean
