@@ -23,7 +23,7 @@ from .predict import Classifier
 need('tutorial', 'exporting', 'onnx', 'onnxscript')
 import onnx
 
-# %% ../nbs/05_export.ipynb #3eb2e712
+# %% ../nbs/05_export.ipynb #2d3ecc5a
 def export_pkl(
     learn:Learner,  # Trained
     path:Path=None, # The file; `eyewear-inf.pkl` in the run folder by default
@@ -42,7 +42,7 @@ def export_pkl(
         tmp.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/05_export.ipynb #79a01d34
+# %% ../nbs/05_export.ipynb #f87b79e1
 def linear_head(
     head:nn.Module, # What stands on the body
 )->tuple|None:      # Weights `[labels, d]` and constants `[labels]`; None for any other head
@@ -89,7 +89,7 @@ def question(
     if set(labels)=={'glasses','sunglasses','VR','none'}: return 'Is the person wearing glasses/sunglasses or a VR headset?'
     return f"Which is it: {', '.join(labels[:-1])} or {labels[-1]}?"
 
-# %% ../nbs/05_export.ipynb #23ec98a1
+# %% ../nbs/05_export.ipynb #932b838c
 opset = 23 # Of the file: the newest that torch's exporter writes by itself
 
 def _metadata(learn, ds, c, size):
@@ -137,7 +137,7 @@ def parity(
     b = tensor([[clf(f).probs[o] for o in learn.dls.vocab] for f in files])
     return float((a-b).abs().max())
 
-# %% ../nbs/05_export.ipynb #bb7c5370
+# %% ../nbs/05_export.ipynb #b7e493ad
 def export_all()->Path: # The model file
     "`eyewear.onnx`, `eyewear-inf.pkl` and `MODEL_CARD.md` of the newest run"
     from eyewear.clean import load_clean
