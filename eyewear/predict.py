@@ -9,11 +9,14 @@ __all__ = ['photo_types', 'fit', 'Prediction', 'ModelError', 'find_model', 'Clas
 
 # %% ../nbs/parts/predict.ipynb #9b3d933c
 import csv,json,math,os,sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from fastcore.basics import patch
 from fastcore.script import call_parse
 from PIL import Image
 from .core import *
@@ -33,18 +36,21 @@ def fit(
 
 # %% ../nbs/parts/predict.ipynb #0b6b9f8f
 class Prediction:
-    "The most likely label, with the probability of each"
+    "The most likely label, with the probability of each, and whether the model has seen anything like it"
     def __init__(self,
-        probs:dict, # label -> probability
+        probs:dict,              # label -> probability
+        unknown:float|None=None, # How little it is like anything learned from, 0 to 1; None where the model cannot tell
+        threshold:float=math.inf # `unknown` up to which it counts as seen
     ):
-        self.probs = probs
+        self.probs,self.unknown = probs,unknown
+        self.seen = unknown is None or unknown<=threshold
         self.label = max(probs, key=probs.get)
         self.prob = probs[self.label]
 
     def __str__(self): return f'Prediction: {self.label}; Probability: {self.prob:.4f}'
     def __repr__(self):
         rest = sorted((o for o in self.probs if o!=self.label), key=self.probs.get, reverse=True)
-        return ', '.join(f'{o} {self.probs[o]:.4f}' for o in (self.label, *rest))
+        return ', '.join(f'{o} {self.probs[o]:.4f}' for o in (self.label, *rest))+('' if self.seen else '; unlike anything seen')
 
 # %% ../nbs/parts/predict.ipynb #de81ed3d
 class ModelError(EyewearError): "A model file that is missing, damaged or none of ours"
@@ -67,51 +73,74 @@ def find_model(
     raise ModelError(f'there is no model yet: none in {home()/"runs"}; {_make}')
 
 # %% ../nbs/parts/predict.ipynb #cb0a15ab
-def _session(path):
-    "The network in the file at `path`, on one thread: a photo takes some 7 ms, and visitors do not fight for the cores"
+def _session(path, threads):
+    "The network in the file at `path`"
     opts = ort.SessionOptions()
-    opts.intra_op_num_threads,opts.log_severity_level = 1,4
+    opts.intra_op_num_threads,opts.log_severity_level = threads,4
     try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
     except Exception as e:
         raise ModelError(f'{path}: no model file, or a damaged one ({str(e).splitlines()[0][:120]}); {_make}') from e
 
 # %% ../nbs/parts/predict.ipynb #08062e06
 def _meta(session, path):
-    "Labels, size, question and all the metadata of the model at `path`, checked"
+    "Labels, size, question, threshold of `unknown` and all the metadata of the model at `path`, checked"
     meta = session.get_modelmeta().custom_metadata_map
     try:
         labels,size,question = json.loads(meta['labels']),int(meta['size']),meta['question']
-        if len(set(labels))!=len(labels) or not all(isinstance(o, str) for o in labels) or not 8<=size<=2048: raise ValueError
+        threshold = float(meta.get('unknown_threshold') or 'inf')
+        if len(set(labels))!=len(labels) or not all(isinstance(o, str) for o in labels): raise ValueError
+        if not 8<=size<=2048 or not threshold>=0: raise ValueError
     except (KeyError, ValueError, TypeError):
         raise ModelError(f'{path}: an .onnx file, but none of ours (no labels, size and question in its metadata); {_make}') from None
     rule = f'squeeze {_squeeze(size)}, centre {size}'
     if meta.get('resize', rule)!=rule:
         raise ModelError(f'{path}: wants its photos as "{meta["resize"]}", and this eyewear does "{rule}"; `pip install -U eyewear`')
-    return labels,size,question,meta
+    return labels,size,question,threshold,meta
 
 # %% ../nbs/parts/predict.ipynb #597e03ba
 class Classifier:
     "A model file, ready to look at photos"
     def __init__(self,
         model:Path|str|None=None, # Model file; `find_model` looks for one by default
+        threads:int=1,            # For one photo; 0 for all cores
     ):
         self.path = find_model(model)
-        self.session = _session(self.path)
-        self.labels,self.size,self.question,self.metadata = _meta(self.session, self.path)
-        try: ok = self._probs(np.full((1,self.size,self.size,3), 128, np.uint8)).shape==(1,len(self.labels))
-        except Exception as e: ok,why = False,str(e).splitlines()[0][:120]
+        self.session = _session(self.path, threads)
+        self.labels,self.size,self.question,self.threshold,self.metadata = _meta(self.session, self.path)
+        self.names = [o.name for o in self.session.get_outputs() if o.name in ('probs','unknown')]
+        try: ok = self._run(np.full((1,self.size,self.size,3), 128, np.uint8))['probs'].shape==(1,len(self.labels))
+        except Exception as e: ok,why = False,(str(e) or type(e).__name__).splitlines()[0][:120]
         else: why = f'its answers do not match its {len(self.labels)} labels'
         if not ok: raise ModelError(f'{self.path}: an .onnx file, but none of ours ({why}); {_make}')
 
-    def _probs(self, batch): return self.session.run(['probs'], {'photo':batch})[0]
+    def _run(self, batch): return dict(zip(self.names, self.session.run(self.names, {'photo':batch})))
     def __call__(self,
         photo,              # Path, bytes, open file or Pillow image
         name:str|None=None, # What to call it in an error; its path by default
     )->Prediction:          # Label, and the probability of every label
         "What `photo` shows; `PhotoError` where it is no whole photo"
-        probs = self._probs(fit(open_photo(photo, name), self.size)[None])[0]
-        return Prediction(dict(zip(self.labels, probs.tolist())))
+        out = self._run(fit(open_photo(photo, name), self.size)[None])
+        unknown = float(out['unknown'][0]) if 'unknown' in out else None
+        return Prediction(dict(zip(self.labels, out['probs'][0].tolist())), unknown, self.threshold)
     def __repr__(self): return f'Classifier({str(self.path)!r}: {", ".join(self.labels)})'
+
+# %% ../nbs/parts/predict.ipynb #516180b0
+@patch
+def many(self:Classifier,
+    photos,         # Paths, bytes or Pillow images; may be a generator
+    workers:int=0,  # Photos looked at at the same time; 0: one for each core
+):                  # Yields `(photo, Prediction)`, in the same order; a `PhotoError` in its place for what is no whole photo
+    "What each of `photos` shows"
+    def look(photo):
+        try: return photo,self(photo)
+        except PhotoError as e: return photo,e
+    workers = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = deque()
+        for photo in photos:
+            ahead.append(pool.submit(look, photo))
+            if len(ahead)>2*workers: yield ahead.popleft().result()
+        while ahead: yield ahead.popleft().result()
 
 # %% ../nbs/parts/predict.ipynb #8ff023ac
 photo_types = '.jpg .jpeg .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif'.split() # What is looked for in a folder
@@ -124,10 +153,10 @@ def _photos(paths):
             dirs[:] = sorted(o for o in dirs if not o.startswith('.'))
             yield from (Path(d)/o for o in sorted(files) if Path(o).suffix.lower() in photo_types and not o.startswith('.'))
 
-def _row(clf, path):
-    try: p = clf(path)
-    except PhotoError as e: return [path, '', '', str(e).removeprefix(f'{path}: '), *['']*len(clf.labels)]
-    return [path, p.label, f'{p.prob:.4f}', '', *(f'{o:.4f}' for o in p.probs.values())]
+def _row(path, p, n):
+    "A line of the table, of a photo and its `Prediction` or `PhotoError`; `n` labels"
+    if isinstance(p, PhotoError): return [path, '', '', str(p).removeprefix(f'{path}: '), '', *['']*n]
+    return [path, p.label, f'{p.prob:.4f}', '', '' if p.unknown is None else f'{p.unknown:.4f}', *(f'{o:.4f}' for o in p.probs.values())]
 
 # %% ../nbs/parts/predict.ipynb #6baac9c7
 def predict_files(
@@ -135,15 +164,15 @@ def predict_files(
     model:Path|str|None=None, # Model file; `find_model` looks for one by default
     out:Path|str|None=None,   # CSV file to write; standard output by default
 )->int:                       # How many photos got an answer
-    "A line of CSV for each photo in `paths`: file, label, probability, what was wrong, and the probability of each label"
+    "A line of CSV for each photo in `paths`: file, label, probability, what was wrong, `unknown`, and the probability of each label"
     clf,n,seen = Classifier(model),0,0
     try: dest = open(out, 'w', newline='', encoding='utf-8') if out else nullcontext(sys.stdout)
     except OSError as e: raise EyewearError(f'{out}: cannot be written ({e.strerror}); name another file') from e
     with dest as f:
         w = csv.writer(f, lineterminator='\n')
-        w.writerow(['file','label','prob','reason', *(f'prob_{o}' for o in clf.labels)])
-        for seen,path in enumerate(_photos(paths), 1):
-            row = _row(clf, path)
+        w.writerow(['file','label','prob','reason','unknown', *(f'prob_{o}' for o in clf.labels)])
+        for seen,(path,p) in enumerate(clf.many(_photos(paths)), 1):
+            row = _row(path, p, len(clf.labels))
             w.writerow(row)
             n += bool(row[1])
     if not seen: raise PhotoError(f'{", ".join(map(str, paths))}: no photo in there ({" ".join(photo_types)}); name a folder that has some')

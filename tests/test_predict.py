@@ -73,6 +73,54 @@ def test_bad_photo_is_a_photo_error(model, name):
     with pytest.raises(PhotoError) as e: Classifier(model)(BAD[name], name)
     assert str(e.value).startswith(f'{name}: ') and '\n' not in str(e.value)
 
+# -- Whether anything like it was seen
+
+@pytest.fixture
+def new(tmp_path): return tiny_model(tmp_path/'new.onnx', unknown=True, UNKNOWN_THRESHOLD='0.3')
+
+def test_unknown_and_seen(new):
+    clf = Classifier(new)
+    red, grey = clf(Image.new('RGB', (90,60), 'red')), clf(Image.new('RGB', (90,60), (85,85,85)))
+    assert clf.threshold == .3 and red.unknown == pytest.approx(1-red.prob, abs=1e-6) and grey.unknown == pytest.approx(1-grey.prob, abs=1e-6)
+    assert red.seen and not grey.seen and 'unlike' in repr(grey) and 'unlike' not in repr(red) and str(grey).startswith('Prediction: ')
+
+def test_older_file_without_unknown_still_opens(model):
+    p = Classifier(model)(Image.new('RGB', (90,60), 'red'))
+    assert p.unknown is None and p.seen is True and Classifier(model).threshold == float('inf')
+
+def test_file_without_a_threshold_calls_everything_seen(tmp_path):
+    for value in ('', None): assert Classifier(tiny_model(tmp_path/'a.onnx', unknown=True, UNKNOWN_THRESHOLD=value))(Image.new('RGB', (9,9))).seen
+
+@pytest.mark.parametrize('threads', [0, 1, 2])
+def test_threads_do_not_change_the_answer(new, threads):
+    img = Image.fromarray(np.random.default_rng(0).integers(0, 256, (99,99,3), dtype=np.uint8))
+    assert Classifier(new, threads=threads)(img).probs == pytest.approx(Classifier(new)(img).probs)
+
+# -- Many photos
+
+@pytest.mark.parametrize('workers', [0, 1, 5])
+def test_many_answers_come_in_order(new, workers):
+    clf, colours = Classifier(new), ['red','lime','blue','white']*13
+    photos = [Image.new('RGB', (64,64), c) for c in colours]
+    got = list(clf.many(iter(photos), workers))
+    assert [o for o, _ in got] == photos and [p.label for _, p in got] == [p.label for p in map(clf, photos)]
+
+def test_many_does_not_run_ahead(new):
+    taken = []
+    def photos():
+        for i in range(1000): taken.append(i); yield Image.new('RGB', (9,9), 'red')
+    answers = Classifier(new).many(photos(), workers=2)
+    for _ in range(10): next(answers)
+    assert len(taken) <= 10+2*2+1
+    answers.close()
+
+def test_bad_photo_among_many_is_an_answer_too(new, tmp_path):
+    (tmp_path/'letter.jpg').write_text('a letter')
+    a, b, c = (o for _, o in Classifier(new).many([Image.new('RGB', (9,9), 'red'), tmp_path/'letter.jpg', b'']))
+    assert a.label == 'glasses' and isinstance(b, PhotoError) and 'letter.jpg' in str(b) and isinstance(c, PhotoError)
+
+def test_nothing_to_do(new): assert list(Classifier(new).many([])) == []
+
 # -- The model file
 
 def fails(model, *words):
@@ -81,14 +129,14 @@ def fails(model, *words):
     assert all(o in str(e.value) for o in words), str(e.value)
 
 def test_bad_model_says_what_to_do(tmp_path, model):
-    whole = model.read_bytes()
-    for name,data in {'empty':b'', 'text':b'no model', 'cut':whole[:300], 'noise':np.random.default_rng(0).bytes(5000)}.items():
+    whole, new = model.read_bytes(), tiny_model(tmp_path/'new.onnx', unknown=True, UNKNOWN_THRESHOLD='0.3').read_bytes()
+    for name,data in {'empty':b'', 'text':b'no model', 'cut':whole[:300], 'new cut':new[:400], 'newer cut':new[:-40], 'noise':np.random.default_rng(0).bytes(5000)}.items():
         (tmp_path/f'{name}.onnx').write_bytes(data)
         fails(tmp_path/f'{name}.onnx', f'{name}.onnx: ', 'eyewear-run')
 
 @pytest.mark.parametrize('change,word', [(dict(LABELS=None), 'metadata'), (dict(LABELS='glasses'), 'metadata'), (dict(LABELS='["a","b"]'), '2 labels'),
     (dict(LABELS='["a","a","b","c"]'), 'metadata'), (dict(LABELS='[]'), '0 labels'), (dict(LABELS='{"a":1}'), '1 labels'), (dict(QUESTION=None), 'metadata'),
-    (dict(SIZE='large'), 'metadata'), (dict(SIZE='128', RESIZE=None), 'photo'), (dict(SIZE='10000000'), 'metadata'), (dict(RESIZE='pad 224'), 'pad 224')])
+    (dict(SIZE='large'), 'metadata'), (dict(UNKNOWN_THRESHOLD='far'), 'metadata'), (dict(UNKNOWN_THRESHOLD='nan'), 'metadata'), (dict(SIZE='128', RESIZE=None), 'photo'), (dict(SIZE='10000000'), 'metadata'), (dict(RESIZE='pad 224'), 'pad 224')])
 def test_foreign_model_says_so(tmp_path, change, word): fails(tiny_model(tmp_path/'foreign.onnx', **change), 'foreign.onnx: ', word)
 
 def test_missing_model_says_so(tmp_path, monkeypatch):
@@ -126,6 +174,16 @@ def test_files_and_folders_become_a_table(model, tmp_path, script):
                                                              ('photos/notes.txt',''), ('gone.png','')]
     assert 'not a photo' in rows[0]['reason'] and 'no such file' in rows[-1]['reason'] and not rows[1]['reason']
     assert [float(rows[1][f'prob_{o}']) for o in SEED] == pytest.approx([1,0,0,0], abs=1e-3) and rows[1]['prob'] == rows[1]['prob_glasses']
+
+def test_table_says_how_unlike_each_photo_is(new, model, tmp_path):
+    for name, colour in dict(a='red', b=(85,85,85)).items(): Image.new('RGB', (90,60), colour).save(tmp_path/f'{name}.png')
+    (tmp_path/'c.jpg').write_text('a letter')
+    for m in (new, model):
+        predict_files([tmp_path/f for f in ('a.png','b.png','c.jpg')], m, tmp_path/'out.csv')
+        a, b, c = table((tmp_path/'out.csv').read_text())
+        assert c['unknown'] == '' and c['prob_glasses'] == ''
+        if m == new: assert float(a['unknown']) < .3 < float(b['unknown'])
+        else: assert a['unknown'] == b['unknown'] == ''
 
 def test_table_goes_into_a_file(model, tmp_path, script):
     Image.new('RGB', (90,60), 'lime').save(tmp_path/'ä, b.png')

@@ -8,8 +8,8 @@ from onnx.numpy_helper import from_array
 SEED = 'glasses', 'sunglasses', 'VR', 'none'
 COLOURS = dict(red=(255,0,0), green=(0,255,0), blue=(0,0,255), white=(255,255,255)) # the labels' colours, in order
 
-def tiny_model(path, labels=SEED, question='Is the person wearing glasses/sunglasses or a VR headset?', size=224, side=7, **metadata):
-    "Write a model file of the shape that `eyewear.predict` reads to `path`; `metadata` (upper case) replaces what it says of itself, None leaves it out"
+def tiny_model(path, labels=SEED, question='Is the person wearing glasses/sunglasses or a VR headset?', size=224, side=7, unknown=False, **metadata):
+    "Write a model file of the shape that `eyewear.predict` reads to `path`; `metadata` (upper case) replaces what it says of itself, None leaves it out; `unknown` is 1 less the largest probability"
     ref = np.array(list(COLOURS.values())[:len(labels)], dtype=np.float32)/255
     w,b = 20*ref, -10*(ref**2).sum(1)                 # a logit is -10 times the squared distance, less what all share
     nodes = [helper.make_node('Cast', ['photo'], ['float'], to=TensorProto.FLOAT),
@@ -20,11 +20,14 @@ def tiny_model(path, labels=SEED, question='Is the person wearing glasses/sungla
              helper.make_node('Flatten', ['pooled'], ['flat']),
              helper.make_node('Add', ['flat','b'], ['logits']),
              helper.make_node('Softmax', ['logits'], ['probs'], axis=1)]
+    more = [helper.make_tensor_value_info('unknown', TensorProto.FLOAT, ['n'])] if unknown else []
+    if unknown: nodes += [helper.make_node('ReduceMax', ['probs','axis'], ['top'], keepdims=0), helper.make_node('Sub', ['one','top'], ['unknown'])]
+    consts = [from_array(np.array([1]), 'axis'), from_array(np.float32(1), 'one')] if unknown else []
     graph = helper.make_graph(nodes, 'tiny',
         [helper.make_tensor_value_info('photo', TensorProto.UINT8, ['n',size,size,3])],
         [helper.make_tensor_value_info('probs', TensorProto.FLOAT, ['n',len(labels)]),
-         helper.make_tensor_value_info('heat', TensorProto.FLOAT, ['n',len(labels),side,side])],
-        [from_array((w/255)[:,:,None,None].astype(np.float32), 'w'), from_array(b.astype(np.float32), 'b')])
+         helper.make_tensor_value_info('heat', TensorProto.FLOAT, ['n',len(labels),side,side]), *more],
+        [from_array((w/255)[:,:,None,None].astype(np.float32), 'w'), from_array(b.astype(np.float32), 'b'), *consts])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9)
     extra = -(-size*14//800)*8                        # fastai's 14 %, up to a multiple of 8
     props = dict(labels=json.dumps(list(labels)), question=question, size=str(size), resize=f'squeeze {size+extra}, centre {size}',
