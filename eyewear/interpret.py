@@ -15,7 +15,8 @@ from .dataset import *
 from .backbone import *
 from .clean import load_clean,twice_labelled
 from .train import *
-from .key import found_wrong,review_by_key
+from .calibrate import *
+from .key import found_wrong,review_by_key,right_labels
 from .odd import likeness,neighbours,photo_features
 from .review import Review,save_queue
 
