@@ -13,17 +13,17 @@ from .core import EyewearError
 
 # %% ../nbs/parts/heat.ipynb #38b2e1d2
 def linear_head(
-    model:nn.Sequential, # Body, then the head: average pool, batch norm, dropout, one linear layer
-)->tuple:                # Weights `[labels, d]` and bias `[labels]` on the mean features; `EyewearError` for any other head
-    "The head of `model` as one linear layer"
-    kinds = [o for o in model[1] if isinstance(o, (nn.BatchNorm1d,nn.Linear,nn.ReLU)) or list(o.children())]
-    if [type(o) for o in kinds] not in ([nn.BatchNorm1d,nn.Linear],[nn.Linear]) or not any(isinstance(o, nn.AdaptiveAvgPool2d) for o in model[1]):
-        raise EyewearError(f'a head of {", ".join(type(o).__name__ for o in model[1])} has no exact heat map: it takes average pool, batch norm, one linear layer')
-    bn,lin = kinds if len(kinds)==2 else (None,kinds[0])
-    w,b = lin.weight.detach(),0 if lin.bias is None else lin.bias.detach()
-    if bn is None: return w,b+torch.zeros(len(w), device=w.device)
-    scale = (bn.weight/(bn.running_var+bn.eps).sqrt()).detach()
-    return w*scale,w@(bn.bias-bn.running_mean*scale).detach()+b
+    head:nn.Module, # What stands on the body
+)->tuple|None:      # Weights `[labels, d]` and constants `[labels]`; None for any other head
+    "A head of average pool, batch norm, dropout and one linear layer, as the one linear layer that it is at inference"
+    pool,*between,lin = [o for o in head.modules() if not list(o.children())]
+    if not (isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1,(1,1)) and isinstance(lin, nn.Linear)): return None
+    if not all(isinstance(o, (nn.Flatten,Flatten,nn.BatchNorm1d,nn.Dropout,nn.Identity)) for o in between): return None
+    w,b = lin.weight,torch.zeros(lin.out_features, device=lin.weight.device) if lin.bias is None else lin.bias
+    for bn in (o for o in between if isinstance(o, nn.BatchNorm1d)):
+        scale = bn.weight/(bn.running_var+bn.eps).sqrt()
+        w,b = w*scale,b+w@(bn.bias-bn.running_mean*scale)
+    return w.detach(),b.detach()
 
 # %% ../nbs/parts/heat.ipynb #8bbb3fb1
 @torch.no_grad()
@@ -32,8 +32,10 @@ def heat_maps(
     files:list,    # Photos
 )->torch.Tensor:   # `[n, labels, h, w]`: the mean of each map plus the bias is the logit of its label
     "The share of each place of each photo in the answer, for each label"
-    body,(w,_) = learn.model[0].eval(),linear_head(learn.model)
-    return torch.cat([F.conv2d(body(b[0].as_subclass(Tensor)), w[:,:,None,None]).cpu() for b in learn.dls.test_dl(files, bs=16, num_workers=0)])
+    body,linear = learn.model[0].eval(),linear_head(learn.model[1])
+    if linear is None: raise EyewearError('this head is not average pool and one linear layer: it has no exact heat map')
+    w = linear[0][:,:,None,None]
+    return torch.cat([F.conv2d(body(b[0].as_subclass(Tensor)), w).cpu() for b in learn.dls.test_dl(files, bs=16, num_workers=0)])
 
 # %% ../nbs/parts/heat.ipynb #2a280b2c
 def plot_heat(
@@ -47,7 +49,7 @@ def plot_heat(
     from eyewear.predict import fit
     files = files[:n]
     maps = heat_maps(learn, files) if maps is None else maps[:n]
-    b,cols = linear_head(learn.model)[1].cpu(),min(4, len(files))
+    b,cols = linear_head(learn.model[1])[1].cpu(),min(4, len(files))
     fig,axs = plt.subplots(math.ceil(len(files)/cols), cols, figsize=(2*cols,2.3*math.ceil(len(files)/cols)), squeeze=False)
     for ax in axs.flat: ax.axis('off')
     for ax,f,m in zip(axs.flat, files, maps):

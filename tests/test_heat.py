@@ -1,4 +1,5 @@
 "Heat maps: exact for our head, the same as Grad-CAM's, refused for any other head."
+from types import SimpleNamespace
 import numpy as np, pytest
 
 pytest.importorskip('fastai', reason='needs eyewear[tutorial]')
@@ -6,7 +7,7 @@ import torch
 from fastai.vision.all import create_head, nn
 from eyewear.backbone import lite0
 from eyewear.core import EyewearError
-from eyewear.heat import linear_head
+from eyewear.heat import heat_maps, linear_head
 
 def model(labels=4):
     "The backbone with a head whose statistics are not those of a fresh one"
@@ -25,11 +26,11 @@ def photo():
     return nn.functional.interpolate(torch.rand(1, 3, 12, 12, generator=rng)*2-1, 224, mode='bicubic')
 
 def maps(net, photo):
-    with torch.no_grad(): return nn.functional.conv2d(net[0](photo), linear_head(net)[0][:,:,None,None])[0]
+    with torch.no_grad(): return nn.functional.conv2d(net[0](photo), linear_head(net[1])[0][:,:,None,None])[0]
 
 def test_shares_add_up_to_the_answer(net, photo):
     with torch.no_grad(): logits = net(photo)[0]
-    assert torch.allclose(maps(net, photo).mean((1,2))+linear_head(net)[1], logits, atol=1e-4)
+    assert torch.allclose(maps(net, photo).mean((1,2))+linear_head(net[1])[1], logits, atol=1e-4)
 
 @pytest.mark.parametrize('label', range(4))
 def test_grad_cam_sees_the_same(net, photo, label):
@@ -43,4 +44,5 @@ def test_grad_cam_sees_the_same(net, photo, label):
 
 def test_other_heads_are_refused():
     for head in (create_head(8, 3), create_head(8, 3, lin_ftrs=[4], concat_pool=False), nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 3)), nn.Sequential(nn.Linear(8, 3))):
-        with pytest.raises(EyewearError, match='no exact heat map'): linear_head(nn.Sequential(nn.Identity(), head))
+        assert linear_head(head) is None
+        with pytest.raises(EyewearError, match='no exact heat map'): heat_maps(SimpleNamespace(model=nn.Sequential(nn.Identity(), head)), [])
