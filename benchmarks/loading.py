@@ -23,10 +23,10 @@ def photos(home):
 
 def learners(ds):
     "The same network on both ways of loading"
-    from fastai.vision.all import DataLoaders, Learner, ImageBlock, defaults, num_cpus
+    from fastai.vision.all import ImageBlock, defaults
     from eyewear.backbone import get_backbone
     from eyewear.train import get_dls
-    import eyewear.train as t, torch
+    import torch
     from fastai.vision.all import CategoryBlock, DataBlock, FuncSplitter, Normalize, RandomResizedCrop, aug_transforms, error_rate, parent_label, vision_learner
     b, split = get_backbone('resnet18'), ds.split()
     files = [f for f in ds.files() if split[f.name] != 'test']
@@ -54,7 +54,6 @@ def epoch(learn):
 def floor(learn):
     "Seconds of an epoch's steps on tensors that lie on the GPU already"
     import torch
-    from fastai.vision.all import DataLoaders
     dev, n = learn.dls.device, [len(o.dataset) for o in learn.dls]
     x, y = torch.randn(64, 3, 224, 224, device=dev), torch.zeros(64, dtype=torch.long, device=dev)
     class Same:
@@ -73,6 +72,7 @@ def main():
         from eyewear.photocache import PhotoCache
         fill = timed(lambda: PhotoCache(ds).fill(ds.files()))
         for name, learn in learners(ds):
+            if not len(learn.dls.train): raise SystemExit(f'PHOTOS_N={N}: fewer than 64 train photos make no batch; take 160 or more')
             epoch(learn) # Warm
             rows.append(dict(loading=name, photos=sum(len(o.dataset) for o in learn.dls), **{'loading alone, s': min(timed(lambda: through(learn.dls)) for _ in range(ROUNDS)),
                 'one epoch, s': min(timed(lambda: epoch(learn)) for _ in range(ROUNDS))}))

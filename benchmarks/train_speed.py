@@ -1,14 +1,13 @@
 """From 600 drawn portraits on disk to a trained model on a CPU: ours (`train`, cold cache) against the seed's recipe (resnet18 at 224 px, `fine_tune(7)`, photos
 opened in every epoch). The seed's weights may be out of reach: random ones take as long. Of its eight epochs one of each kind is measured (head alone; all layers),
 and the second is taken seven times. EPOCHS_SEED=all runs all eight. PHOTOS_N (600) and BATCHES (all) make a short form, which meets no goal."""
-import os, shutil, sys, tempfile, time
-from pathlib import Path
+import os, shutil, tempfile, time
 from _report import report
 
 N, BATCHES = int(os.environ.get('PHOTOS_N', 600)), int(os.environ.get('BATCHES', 0))
 WHOLE = N == 600 and not BATCHES
 
-def seed_learner(ds, vocab_only=False):
+def seed_learner(ds):
     "The seed's `DataBlock` and `Learner` as they were, with random weights"
     from fastai.vision.all import CategoryBlock, DataBlock, FuncSplitter, ImageBlock, RandomResizedCrop, aug_transforms, error_rate, parent_label, vision_learner
     from torchvision.models import resnet18
@@ -35,6 +34,7 @@ def seed(ds):
     start = time.perf_counter()
     learn = seed_learner(ds)
     made = time.perf_counter()-start
+    if not len(learn.dls.train): raise SystemExit(f'PHOTOS_N={N}: fewer than 64 train photos make no batch of the seed; take 160 or more')
     learn.freeze_to(-1)
     head = epoch(learn)
     learn.unfreeze()
@@ -49,7 +49,7 @@ def right_error(ds, learn):
 
 def main():
     import fastai.vision.all, torch # Both sides need these; their import is not part of a training
-    from eyewear.clean import clean, twice_labelled
+    from eyewear.clean import clean
     from eyewear.dataset import Dataset
     from eyewear.key import read_key
     from eyewear.practice import make_practice

@@ -38,7 +38,7 @@ backbones = {
     'resnet34': SimpleNamespace(name='resnet34', stats=imagenet, early=7, nf=512, size=224),
     'tf_efficientnet_lite0': SimpleNamespace(name='tf_efficientnet_lite0', stats=([.5]*3, [.5]*3), early=6, nf=1280, size=224)}
 
-# %% ../nbs/parts/backbone.ipynb #ab5845e8
+# %% ../nbs/parts/backbone.ipynb #bbb10214
 class Body(nn.Module):
     "A network of timm up to its last features, as pictures `[n, nf, h, w]`"
     def __init__(self,
@@ -59,16 +59,17 @@ def _timm(name, pretrained=True):
     import timm
     return nn.Sequential(Body(timm.create_model(name, pretrained=pretrained, num_classes=0)), nn.AdaptiveAvgPool2d(1))
 
-# %% ../nbs/parts/backbone.ipynb #6f0a2e33
+# %% ../nbs/parts/backbone.ipynb #330a2c3a
 def _from_timm(name):
     "What must be known of timm's `name`"
     import timm
     from functools import partial
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*backbones, *timm.list_models()], 3)
-        raise EyewearError(f'{name}: no backbone of that name; {"did you mean "+" or ".join(near)+"? O" if near else "o"}r choose one of {", ".join(backbones)}')
+        hint = f'did you mean {" or ".join(near)}? Else' if near else ''
+        raise EyewearError(f'{name}: no backbone of that name; {hint} choose one of {", ".join(backbones)}')
     cfg = timm.get_pretrained_cfg(name)
-    if cfg is None or not cfg.has_weights: raise EyewearError(f'{name}: timm has no trained weights for it; choose one of {", ".join(backbones)}')
+    if cfg is None or not cfg.has_weights: raise EyewearError(f'{name}: no trained weights in timm; choose one of {", ".join(backbones)}')
     size = cfg.input_size[-1] if cfg.fixed_input_size else 224
     return SimpleNamespace(name=name, stats=(list(cfg.mean), list(cfg.std)), early=None, nf=None, size=size, arch=partial(_timm, name))
 
@@ -84,7 +85,7 @@ def _weights_at_hand(name, timeout=4):
 
 def get_backbone(
     name:str='auto',      # `auto`, a name in `backbones`, or any name that timm knows
-)->SimpleNamespace:       # `.name`, `.arch` (for `vision_learner`), `.stats` (mean, std), `.early` (layers kept as they are; None where it cannot be cut), `.nf`, `.size`
+)->SimpleNamespace:       # `.name`, `.arch`, `.stats` (mean, std), `.early` (None: no cut), `.nf`, `.size`
     "The backbone called `name`; `auto`: `resnet18` where its weights are at hand, else the packaged `tf_efficientnet_lite0`"
     if name=='auto': name = 'resnet18' if _weights_at_hand('resnet18') else 'tf_efficientnet_lite0'
     if name not in backbones: return _from_timm(name)
@@ -95,7 +96,7 @@ def get_backbone(
         b.arch = getattr(torchvision.models, name)
     return b
 
-# %% ../nbs/parts/backbone.ipynb #f44924e2
+# %% ../nbs/parts/backbone.ipynb #8e603b1c
 @contextmanager
 def fetching(
     name:str, # Backbone
@@ -168,7 +169,8 @@ def _batches(files, bs, size):
 # %% ../nbs/parts/backbone.ipynb #cb9438b7
 def _last_layer(backbone):
     "The network of `backbone` up to the average over places"
-    with fetching(backbone.name): m = backbone.arch(weights='DEFAULT') if backbone.name.startswith('resnet') and backbone.nf else backbone.arch()
+    ours = backbone.name.startswith('resnet') and backbone.nf # Of torchvision
+    with fetching(backbone.name): m = backbone.arch(weights='DEFAULT') if ours else backbone.arch()
     return nn.Sequential(*[o for o in m.children() if not isinstance(o, nn.Linear)]).eval()
 
 @torch.inference_mode()

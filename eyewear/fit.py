@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/fit.html.md"""
 # %% auto #0
 __all__ = ['steady', 'several', 'first_alone', 'Keep', 'read_checkpoint', 'fit_phase', 'fine_tune']
 
-# %% ../nbs/parts/fit.ipynb #fb9cfe14
+# %% ../nbs/parts/fit.ipynb #f4776f39
 import os,random,signal,threading
 from contextlib import contextmanager
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 import fastai.callback.all
 from fastai.basics import CancelFitException,Callback,L,Learner,distrib_barrier,num_distrib,rank_distrib,set_seed,to_device
 
-# %% ../nbs/parts/fit.ipynb #fe7370c0
+# %% ../nbs/parts/fit.ipynb #012666b4
 @contextmanager
 def steady(
     seed:int, # For `random`, numpy and torch
@@ -25,14 +25,15 @@ def steady(
     "Every number the same the next time, on a CPU with as many threads"
     before,cpu = torch.are_deterministic_algorithms_enabled(),not torch.cuda.is_available()
     if cpu: torch.use_deterministic_algorithms(True)
-    fill,torch.utils.deterministic.fill_uninitialized_memory = torch.utils.deterministic.fill_uninitialized_memory,False # A tenth of the time, for nothing here
+    mem = torch.utils.deterministic
+    fill,mem.fill_uninitialized_memory = mem.fill_uninitialized_memory,False # A tenth of the time, for nothing here
     set_seed(seed, reproducible=cpu)
     try: yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        mem.fill_uninitialized_memory = fill
 
-# %% ../nbs/parts/fit.ipynb #ee302694
+# %% ../nbs/parts/fit.ipynb #8a21d229
 def _chance(dl):
     "The state of all that draws by lot"
     kind,keys,*rest = np.random.get_state()
@@ -45,7 +46,7 @@ def _set_chance(state, dl):
 
 def _plain(hypers): return [{k: float(v) if isinstance(v, np.floating) else v for k,v in h.items()} for h in hypers]
 
-# %% ../nbs/parts/fit.ipynb #fc6148b4
+# %% ../nbs/parts/fit.ipynb #78b4647a
 @contextmanager
 def several(
     learn:Learner, # Whose fit is shared
@@ -75,7 +76,7 @@ def first_alone():
     yield
     if not rank_distrib(): distrib_barrier()
 
-# %% ../nbs/parts/fit.ipynb #01773cdf
+# %% ../nbs/parts/fit.ipynb #6d63feff
 class Keep(Callback):
     "Keep the best epoch in memory and the last one on disk; end cleanly at Ctrl-C"
     order = 60 # After the losses of the epoch are known
@@ -105,7 +106,8 @@ class Keep(Callback):
         self.ran,row = False,self.recorder.values[-1]
         loss = row[1] if len(row)>1 and row[1] is not None else 0. # Without valid photos the last epoch is the best
         if self.best is None or self.phase!=self.best['phase'] or loss<=self.best['loss']:
-            self.best = dict(loss=loss, phase=self.phase, epoch=self.epoch, model={k: v.detach().cpu().clone() for k,v in self.net().state_dict().items()})
+            weights = {k: v.detach().cpu().clone() for k,v in self.net().state_dict().items()}
+            self.best = dict(loss=loss, phase=self.phase, epoch=self.epoch, model=weights)
         if not rank_distrib(): self._write()
 
     def after_cancel_fit(self):
@@ -123,7 +125,7 @@ class Keep(Callback):
         except (OSError, RuntimeError) as e: # torch says a full disk with a `RuntimeError`
             print(f'{self.path}: no checkpoint ({str(e).splitlines()[0][:80]}); the training goes on')
 
-# %% ../nbs/parts/fit.ipynb #7e2ea553
+# %% ../nbs/parts/fit.ipynb #cd80ecad
 def read_checkpoint(
     path,               # From `Keep`
     settings:dict=None, # What the training must be; None takes any
@@ -131,12 +133,12 @@ def read_checkpoint(
     "The checkpoint at `path`"
     try: data = torch.load(path, map_location='cpu', weights_only=True)
     except FileNotFoundError: return None
-    except Exception as e: raise EyewearError(f'{path}: a damaged checkpoint ({str(e).splitlines()[0][:80]}); delete it and train from the start') from e
+    except Exception as e: raise EyewearError(f'{path}: a damaged checkpoint ({str(e).splitlines()[0][:60]}); train without resume') from e
     diff = [f'{k} {data["settings"].get(k)}, not {v}' for k,v in (settings or {}).items() if data['settings'].get(k)!=v]
     if diff: raise EyewearError(f'{path}: of another training ({"; ".join(diff)}); train without resume')
     return data
 
-# %% ../nbs/parts/fit.ipynb #263c6c0b
+# %% ../nbs/parts/fit.ipynb #22bc1975
 @contextmanager
 def _ctrl_c(keep):
     "Ctrl-C sets `keep.stopped`, the second one is as usual"
@@ -179,9 +181,10 @@ def fit_phase(
 
 def _say(keep):
     if not keep.best: return print('Stopped before the first epoch was through: the model is hardly trained')
-    print(f"Stopped: the best epoch so far is kept ({keep.best['epoch']}, valid loss {keep.best['loss']:.3f}); `train(.., resume=True)` goes on")
+    e,loss = keep.best['epoch'],keep.best['loss']
+    print(f'Stopped: the best epoch so far is kept ({e}, valid loss {loss:.3f}); `train(.., resume=True)` goes on')
 
-# %% ../nbs/parts/fit.ipynb #40ee1200
+# %% ../nbs/parts/fit.ipynb #5b2359bc
 def fine_tune(
     keep:Keep,     # Of this training, with `phases=2`
     learn:Learner, # From `vision_learner`

@@ -20,7 +20,7 @@ from .photocache import *
 from .score import *
 from .training import *
 from .views import *
-_all_ = ['n_views', 'view_activations', 'Views', 'wilson', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model'] # From the parts
+_all_ = ['n_views', 'view_activations', 'Views', 'wilson', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
 
 # %% ../nbs/03_train.ipynb #7de3577a
 def get_dls(
@@ -73,7 +73,8 @@ def fit_late(
 )->Learner:             # Trained on the activations
     "Train the late layers and the head on cached activations, batch norm frozen"
     set_seed(seed)
-    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], view=0), bs=min(32, int((~valid).sum())//max(num_distrib(), 1)),
+    bs = min(32, int((~valid).sum())//max(num_distrib(), 1))
+    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], view=0), bs=bs,
                                  num_workers=0, device=default_device())
     fast = Learner(dls, late, loss_func=CrossEntropyLossFlat(), metrics=error_rate, cbs=FrozenBatchNorm())
     with ExitStack() as stack:
@@ -101,8 +102,9 @@ def train(
         for o in check_labels(ds): rank_distrib() or print(o)
         backbone = get_backbone(arch)
         backbone.size = size or backbone.size
-        if how=='cached' and not backbone.early: raise EyewearError(f'{backbone.name}: cannot be cut for how=cached; use how=fine_tune or head')
-        with first_alone(): learn = get_learner(ds, backbone, cbs=None if how=='fine_tune' and backbone.name.startswith('resnet') else FrozenBatchNorm())
+        if how=='cached' and not backbone.early: raise EyewearError(f'{backbone.name}: cannot be cut; use how=fine_tune or how=head')
+        free = how=='fine_tune' and backbone.name.startswith('resnet')
+        with first_alone(): learn = get_learner(ds, backbone, cbs=None if free else FrozenBatchNorm())
         learn.backbone,learn.how = backbone,how
         settings = dict(arch=backbone.name, how=how, epochs=epochs or usual[how], seed=seed, size=backbone.size)
         keep = Keep(run_dir()/'last.pth', {**settings, 'digest':ds.digest()}, resume, phases=2 if how=='fine_tune' else 1)

@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/parts/training.html.md"""
 __all__ = ['check_labels', 'still_there', 'weights_sha256', 'data_facts', 'training_facts', 'read_training', 'compare_training',
            'save_model']
 
-# %% ../nbs/parts/training.ipynb #14c23cdb
+# %% ../nbs/parts/training.ipynb #29734852
 import hashlib,json,platform
 from collections import Counter
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from .dataset import Dataset
 need('tutorial', 'training', 'torch', 'fastai')
 import torch
 
-# %% ../nbs/parts/training.ipynb #aa1f9d87
+# %% ../nbs/parts/training.ipynb #80bc559e
 def check_labels(
     ds:Dataset, # To be trained on; raises `DatasetError` where that cannot be
 )->list:        # Sentences on what is poor
@@ -27,7 +27,7 @@ def check_labels(
     split = ds.split()
     n = Counter(f.parent.name for f in ds.files() if split[f.name]=='train')
     empty = [o for o in ds.labels if not n[o]]
-    if len(n)<2: raise DatasetError(f'{ds.path}: {len(n)} label(s) with photos ({", ".join(n) or "none"}); a model tells at least two apart')
+    if len(n)<2: raise DatasetError(f'{ds.path}: {len(n)} label(s) with photos ({", ".join(n)}); a model tells at least two apart')
     out = [f'{o}: no photo to learn from' for o in empty]
     out += [f'{o}: only {n[o]} photo(s) to learn from; 50 are a good start' for o in n if n[o]<10]
     most,least = n.most_common()[0],n.most_common()[-1]
@@ -43,9 +43,9 @@ def still_there(
     try: yield
     except (OSError, PhotoError, KeyError) as e:
         if ds.path.is_dir() and ds.files(): raise
-        raise DatasetError(f'{ds.path}: the folder is gone; put it back and train again (with resume, it goes on from the last epoch)') from e
+        raise DatasetError(f'{ds.path}: the folder is gone; put it back and train again (resume goes on from the last epoch)') from e
 
-# %% ../nbs/parts/training.ipynb #6649ced0
+# %% ../nbs/parts/training.ipynb #79b24aed
 def weights_sha256(
     model, # Any `nn.Module`
 )->str:    # 64 hex digits
@@ -54,7 +54,7 @@ def weights_sha256(
     for o in model.state_dict().values(): h.update(o.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return h.hexdigest()
 
-# %% ../nbs/parts/training.ipynb #b59a35b8
+# %% ../nbs/parts/training.ipynb #1ca4fc66
 def data_facts(
     ds:Dataset, # Trained on
 )->dict:        # digest, split (photos of each part) and split_digest
@@ -76,7 +76,7 @@ def training_facts(
         versions=dict(python=platform.python_version(), **{o: version(o) for o in ('torch','torchvision','fastai','timm')}),
         finished=finished, valid_loss=loss, valid_error=error, weights_sha256=weights_sha256(learn.model))
 
-# %% ../nbs/parts/training.ipynb #44eb9e68
+# %% ../nbs/parts/training.ipynb #3314376e
 def read_training(
     path:Path,  # `summary.json` of a run
     ds:Dataset, # To repeat it on
@@ -84,13 +84,15 @@ def read_training(
     "The training of another run, if `ds` is what it learned from"
     try: old = json.loads(Path(path).read_text())['training']
     except OSError as e: raise EyewearError(f'{path}: cannot be read ({e.strerror}); give the summary.json of a run') from e
-    except (ValueError, KeyError, TypeError): raise EyewearError(f'{path}: no record of a training in it; give the summary.json of a run') from None
+    except (ValueError, KeyError, TypeError):
+        raise EyewearError(f'{path}: no record of a training in it; give the summary.json of a run') from None
     now = data_facts(ds)
     if old['digest']!=now['digest']:
-        raise DatasetError(f"{ds.path}: other photos or labels than then (digest {now['digest']}, then {old['digest']}); `download_again` and `ds.replay` bring them back")
+        raise DatasetError(f"{ds.path}: other photos or labels (digest {now['digest']}, then {old['digest']}); "
+            '`download_again` and `ds.replay` bring them back')
     if old['split_digest']!=now['split_digest']:
-        raise DatasetError(f"{ds.path}: the same photos, split in another way (split {now['split_digest']}, then {old['split_digest']}); clean them as then")
-    if not old['finished']: raise EyewearError(f'{path}: that training was stopped by hand, so it cannot be repeated; train from its settings')
+        raise DatasetError(f"{ds.path}: split in another way (split {now['split_digest']}, then {old['split_digest']}); clean it as then")
+    if not old['finished']: raise EyewearError(f'{path}: stopped by hand, so it cannot be repeated; train anew')
     return old
 
 def compare_training(
@@ -103,7 +105,7 @@ def compare_training(
     diff = [f'{k} {old[k]}, now {now[k]}' for k in ('valid_error','weights_sha256','threads','device','versions') if old[k]!=now[k]]
     return f'Not the same: {"; ".join(diff)}'
 
-# %% ../nbs/parts/training.ipynb #5daf8e45
+# %% ../nbs/parts/training.ipynb #732daf3c
 def save_model(
     learn,    # Trained by `train`
     name:str, # `before` or `after` cleaning
