@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/parts/calibrate.html.md"""
 __all__ = ['most_seen', 'kth', 'outputs', 'reliability', 'ece', 'fit_temperature', 'plot_reliability', 'unit', 'keep_seen',
            'unlike', 'head_mark', 'calibrate', 'save_calibration', 'load_calibration']
 
-# %% ../nbs/parts/calibrate.ipynb #31addf5e
+# %% ../nbs/parts/calibrate.ipynb #e4a2c993
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ need('tutorial', 'calibrating', 'torch', 'fastai')
 import torch
 from fastai.vision.all import Learner,Hook,noop
 
-# %% ../nbs/parts/calibrate.ipynb #6cea375e
+# %% ../nbs/parts/calibrate.ipynb #583029e6
 def outputs(
     learn:Learner, # Trained; its body gives `[n, d, h, w]`
     files:list,    # Photos
@@ -35,7 +35,7 @@ def outputs(
         logits,_ = learn.get_preds(dl=learn.dls.test_dl(files, bs=16, num_workers=0), act=noop)
     return np.asarray(logits, np.float32),np.asarray(torch.cat(feats), np.float32)
 
-# %% ../nbs/parts/calibrate.ipynb #447a49ee
+# %% ../nbs/parts/calibrate.ipynb #7f4ab9ff
 def reliability(
     probs:np.ndarray, # `[n, labels]`
     y:np.ndarray,     # `[n]` right labels as numbers
@@ -56,7 +56,7 @@ def ece(
     rows = reliability(probs, y, bins)
     return sum(o['n']*abs(o['sure']-o['right']) for o in rows)/len(y) if rows else float('nan')
 
-# %% ../nbs/parts/calibrate.ipynb #f8498eed
+# %% ../nbs/parts/calibrate.ipynb #2d6a9455
 def fit_temperature(
     logits:np.ndarray, # `[n, labels]` of photos that were not learned from
     y:np.ndarray,      # `[n]` their labels as numbers
@@ -65,7 +65,7 @@ def fit_temperature(
     def loss(t): return t*t/2-log_softmax(logits/np.exp(t), axis=1)[np.arange(len(y)),y].sum()
     return float(np.exp(minimize_scalar(loss, bounds=(-np.log(10),np.log(10)), method='bounded').x)) if len(y) else 1.
 
-# %% ../nbs/parts/calibrate.ipynb #950d810e
+# %% ../nbs/parts/calibrate.ipynb #0f5e2930
 def plot_reliability(
     logits:np.ndarray,   # `[n, labels]`
     y:np.ndarray,        # `[n]` right labels as numbers
@@ -84,7 +84,7 @@ def plot_reliability(
            title=f'On the diagonal it is as right as it is sure\n({len(y)} photos, temperature {temperature:.2f})')
     ax.legend(loc='upper left', frameon=False)
 
-# %% ../nbs/parts/calibrate.ipynb #8fd218c6
+# %% ../nbs/parts/calibrate.ipynb #0ce992ac
 most_seen,kth = 1000,5 # Train photos that are kept; which of the most alike counts
 
 def unit(feats): # float32 `[n, d]`
@@ -104,7 +104,7 @@ def unlike(
     "How little each photo is like anything the model has learned from"
     return 1-np.partition(unit(feats)@seen.T, -min(kth, len(seen)), axis=1)[:,-min(kth, len(seen))]
 
-# %% ../nbs/parts/calibrate.ipynb #9e4a3759
+# %% ../nbs/parts/calibrate.ipynb #461663d1
 def head_mark(learn): # 16 hex digits
     "Digest of the weights of the head: tells one training from another"
     return sha256(b''.join(o.detach().cpu().numpy().tobytes() for o in learn.model[1].state_dict().values()))[:16]
@@ -129,7 +129,7 @@ def calibrate(
     record(calibration=out)
     return SimpleNamespace(seen=seen, digest=ds.digest(), head=head_mark(learn), **out)
 
-# %% ../nbs/parts/calibrate.ipynb #c72457d6
+# %% ../nbs/parts/calibrate.ipynb #5f13cb75
 _numbers = 'temperature threshold ece_before ece_after n'.split()
 
 def save_calibration(
