@@ -50,13 +50,13 @@ def plot_heat(
     files = files[:n]
     maps = heat_maps(learn, files) if maps is None else maps[:n]
     b,cols = linear_head(learn.model[1])[1].cpu(),min(4, len(files))
-    fig,axs = plt.subplots(math.ceil(len(files)/cols), cols, figsize=(2*cols,2.3*math.ceil(len(files)/cols)), squeeze=False)
+    fig,axs = plt.subplots(math.ceil(len(files)/cols), cols, figsize=(1.6*cols,2.1*math.ceil(len(files)/cols)), squeeze=False)
     for ax in axs.flat: ax.axis('off')
     for ax,f,m in zip(axs.flat, files, maps):
         said = int((m.mean((1,2))+b).argmax())
         ax.imshow(fit(open_photo(f)), extent=(0,1,0,1))
         ax.imshow(m[said].clamp(min=0), cmap='inferno', alpha=.45, extent=(0,1,0,1), interpolation='bilinear')
-        ax.set_title(f'{learn.dls.vocab[said]}\n(called {f.parent.name})', fontsize=8)
-    fig.suptitle('Bright: the place that speaks for the answer', fontsize=10)
+        ax.set_title(f'{learn.dls.vocab[said]}\n(called {f.parent.name})', fontsize=7)
+    fig.suptitle('Bright: the place that speaks for the answer', fontsize=9)
     fig.tight_layout()
     return fig

@@ -9,7 +9,8 @@ from eyewear import export as lesson
 from eyewear.calibrate import calibrate, load_calibration, outputs, save_calibration, unlike
 from eyewear.card import write_card
 from eyewear.core import EyewearError, read_record, record, run_dir
-from eyewear.export import export_onnx, export_pkl, linear_head, parity, question
+from eyewear.export import export_onnx, linear_head, parity, question
+from eyewear.pkl import export_pkl, load_pkl
 from eyewear.predict import Classifier, ModelError, fit
 from tinylearner import tiny_dataset, tiny_learner
 
@@ -153,7 +154,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tinylearner import tiny_dataset, tiny_learner
 from eyewear.core import EyewearError
-from eyewear.export import export_pkl
+from eyewear.pkl import export_pkl
 ds = tiny_dataset(Path(sys.argv[1])/'ds', n=5)
 learn = tiny_learner(ds, epochs=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
@@ -178,7 +179,7 @@ sys.path.insert(0, sys.argv[3])
 from fastai.vision.all import Callback
 from tinylearner import tiny_dataset, tiny_learner
 from eyewear.dataset import Dataset
-from eyewear.export import export_pkl
+from eyewear.pkl import export_pkl
 class FromTheNotebook(Callback): pass
 learn = tiny_learner(Dataset(sys.argv[1]))
 learn.add_cb(FromTheNotebook())
@@ -187,8 +188,8 @@ print(*[learn.predict(f)[0] for f in Dataset(sys.argv[1]).files()[::9]])
 '''
 LOADER = '''
 import sys
-from fastai.vision.all import load_learner
-learn = load_learner(sys.argv[1])
+from eyewear.pkl import load_pkl
+learn = load_pkl(sys.argv[1])
 print(*[learn.predict(f)[0] for f in sys.argv[2:]])
 '''
 
@@ -260,3 +261,19 @@ def test_card_counts_decisions(tmp_path):
     ds.decide(a.name, None, 'person'); ds.decide(b.name, 'glasses', 'person')
     body = card(ds)[1]
     assert 'Decisions on single photos: 1 put under another label, 1 taken out.' in body
+
+# -- A pickle that cannot be opened
+
+def test_pickle_that_names_what_is_not_here(tmp_path):
+    import zipfile
+    import torch
+    torch.save(EyewearError, tmp_path/'a.pkl', pickle_protocol=2)
+    with zipfile.ZipFile(tmp_path/'a.pkl') as z: parts = {o: z.read(o) for o in z.namelist()}
+    with zipfile.ZipFile(tmp_path/'b.pkl', 'w') as z:
+        for o, data in parts.items(): z.writestr(o, data.replace(b'EyewearError', b'EyewearLater'))
+    with pytest.raises(EyewearError, match='b.pkl: needs eyewear.core.EyewearLater'): load_pkl(tmp_path/'b.pkl')
+
+@pytest.mark.parametrize('name,data', [('page', b'<html>'), ('empty', b''), ('cut', b'PK\3\4'+bytes(60))])
+def test_pickle_that_is_none(tmp_path, name, data):
+    (tmp_path/'a.pkl').write_bytes(data)
+    with pytest.raises(EyewearError, match='a.pkl: no file of .learn.export., or a damaged one'): load_pkl(tmp_path/'a.pkl')
