@@ -16,7 +16,9 @@ def linear_head(
     head:nn.Module, # What stands on the body
 )->tuple|None:      # Weights `[labels, d]` and constants `[labels]`; None for any other head
     "A head of average pool, batch norm, dropout and one linear layer, as the one linear layer that it is at inference"
-    pool,*between,lin = [o for o in head.modules() if not list(o.children())]
+    layers = [o for o in head.modules() if not list(o.children())]
+    if len(layers)<2: return None
+    pool,*between,lin = layers
     if not (isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1,(1,1)) and isinstance(lin, nn.Linear)): return None
     if not all(isinstance(o, (nn.Flatten,Flatten,nn.BatchNorm1d,nn.Dropout,nn.Identity)) for o in between): return None
     w,b = lin.weight,torch.zeros(lin.out_features, device=lin.weight.device) if lin.bias is None else lin.bias
