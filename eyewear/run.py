@@ -38,7 +38,8 @@ class LessonError(EyewearError): "A lesson that did not run to its end"
 
 warm_up = '''import warnings; warnings.simplefilter("ignore"); import fastbook, fastai.vision.widgets
 from matplotlib_inline.backend_inline import set_matplotlib_formats
-set_matplotlib_formats("jpeg", pil_kwargs=dict(quality=55))''' # A notebook in git stays small
+set_matplotlib_formats("jpeg", pil_kwargs=dict(quality=55))
+fastbook.plt.rcParams["figure.dpi"] = 80''' # A notebook in git stays small
 kernel_env = dict(MPLBACKEND='module://matplotlib_inline.backend_inline', # Pictures as in Jupyter
     MALLOC_TRIM_THRESHOLD_='1000000000', MALLOC_MMAP_THRESHOLD_='1000000000') # Linux: keep memory from batch to batch, a fifth of the training time
 
