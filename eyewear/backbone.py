@@ -134,8 +134,9 @@ class Activations:
         compute,   # Takes positions in `keys`, gives an array for each
     )->torch.Tensor: # All arrays, in the order of `keys`, as float16
         "The arrays of `keys`; `self.computed` counts those that were not on disk"
-        found = {k:self._read(k) for k in set(keys)}
-        miss = [i for i,k in enumerate(keys) if found[k] is None and keys.index(k)==i]
+        first = {k:i for i,k in reversed([*enumerate(keys)])}
+        found = {k:self._read(k) for k in first}
+        miss = sorted(i for k,i in first.items() if found[k] is None)
         for i,a in zip(miss, compute(miss) if miss else []):
             found[keys[i]] = np.asarray(a, dtype='float16')
             tmp = self.folder/f'.{keys[i]}.{os.getpid()}.npy'

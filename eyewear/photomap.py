@@ -79,7 +79,7 @@ def plot_map(
 _static = Path(eyewear.__file__).parent/'static'
 
 class _Page(anywidget.AnyWidget):
-    _esm,_css = _static/'photomap.js',''.join((_static/f'{o}.css').read_text(encoding='utf-8') for o in ('review','photomap'))
+    _esm,_css = (''.join((_static/o).read_text(encoding='utf-8') for o in files) for files in (('dom.js','photomap.js'), ('review.css','photomap.css')))
 
 class _Board(VBox):
     "A page on which photos are chosen; below it comes the review of those that were"

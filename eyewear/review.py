@@ -83,7 +83,7 @@ _static = Path(eyewear.__file__).parent/'static'
 
 class Review(anywidget.AnyWidget):
     "A queue of photos worth a look; each decision is on disk before the next photo shows"
-    _esm,_css = _static/'review.js',_static/'review.css'
+    _esm,_css = ''.join((_static/o).read_text(encoding='utf-8') for o in ('dom.js','review.js')),_static/'review.css'
     def __init__(self,
         ds:Dataset,       # Whose photos
         queue:list=None,  # Dicts with `name` and `why`, most suspicious first; by default what `save_queue` has kept

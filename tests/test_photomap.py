@@ -228,7 +228,7 @@ def test_every_colour_can_be_seen_on_light_and_dark():
     assert len({*photomap.colours}) == 8
 
 def test_page_asks_nothing_of_other_hosts():
-    for f in ('photomap.js', 'photomap.css'): assert not re.search(r'https?:(?!//www\.w3\.org/2000/svg)|[^:]//\w+\.|@import|url\(', (STATIC/f).read_text())
+    for f in ('dom.js', 'photomap.js', 'photomap.css'): assert not re.search(r'https?:(?!//www\.w3\.org/2000/svg)|[^:]//\w+\.|@import|url\(', (STATIC/f).read_text())
 
 # -- The pages in a browser
 
@@ -528,7 +528,7 @@ PAGE = '''async ([js, css, show]) => {
 
 def open_alone(browser, show):
     page = browser.new_page(viewport=dict(width=1100, height=900))
-    page.evaluate(PAGE, [(STATIC/'photomap.js').read_text(), (STATIC/'review.css').read_text()+(STATIC/'photomap.css').read_text(), show])
+    page.evaluate(PAGE, [(STATIC/'dom.js').read_text()+(STATIC/'photomap.js').read_text(), (STATIC/'review.css').read_text()+(STATIC/'photomap.css').read_text(), show])
     page.locator('.em-legend button').first.wait_for()
     page.wait_for_function('paints > 0 && document.querySelector(".em-canvas").width > 99')
     return page

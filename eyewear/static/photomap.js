@@ -5,18 +5,7 @@ const MAP = 'Drag a rectangle or click to choose photos; shift adds.'
 const KEYS = 'Keys: arrows walk, n and p go through the ringed ones, space chooses, Escape chooses none, Enter reviews.'
 const TEST = 'Test photos are faded: look at them, but they measure the model, so none of them goes to the review.'
 
-function h(tag, props = {}, ...kids) { // An element: `on…` are listeners, the rest attributes; null and false are left out
-  const e = document.createElement(tag)
-  for (const [k, v] of Object.entries(props)) {
-    if (k.startsWith('on')) e.addEventListener(k.slice(2), v)
-    else if (v !== null && v !== false && v !== undefined) e.setAttribute(k, v === true ? '' : v)
-  }
-  e.append(...kids.flat().filter(o => o !== null && o !== undefined && o !== false))
-  return e
-}
-
 const many = (n, what = 'photo') => `${n} ${what}${n === 1 ? '' : 's'}`
-const percent = x => x === null ? '' : `${Math.round(100 * x)}%`
 const called = at => at === null ? 'gone' : at === '.removed' ? 'taken out' : at
 const clamp = (x, lo, hi) => Math.max(lo, Math.min(x, hi))
 

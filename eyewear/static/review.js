@@ -2,17 +2,6 @@
 
 const KEYS = 'Keys: space keeps, 1 to 9 relabel, x takes out, z undoes, arrows step, n and p turn pages, a chooses all'
 
-function h(tag, props = {}, ...kids) { // An element: `on…` are listeners, the rest attributes; null and false are left out
-  const e = document.createElement(tag)
-  for (const [k, v] of Object.entries(props)) {
-    if (k.startsWith('on')) e.addEventListener(k.slice(2), v)
-    else if (v !== null && v !== false && v !== undefined) e.setAttribute(k, v === true ? '' : v)
-  }
-  e.append(...kids.flat().filter(o => o !== null && o !== undefined && o !== false))
-  return e
-}
-
-const percent = x => x === null ? '' : `${Math.round(100 * x)}%`
 const called = label => label === '.removed' ? 'taken out' : label
 const labelled = c => c.gone ? 'gone' : called(c.label)
 
