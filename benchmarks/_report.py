@@ -9,10 +9,16 @@ def machine():
     except (OSError, StopIteration): cpu = platform.processor()
     return f'{os.cpu_count()} cores, {cpu or platform.machine()}, {platform.system()}, Python {platform.python_version()}'
 
+def cell(v):
+    "A figure as a table shows it"
+    from eyewear.score import say_error
+    if isinstance(v, float): return f'{v:,.3f}'.rstrip('0').rstrip('.')
+    return say_error(v) if isinstance(v, dict) else str(v)
+
 def report(name, rows, **about):
     "Print `rows` (dicts with the same keys) as a table and `about` below it; write all of it to results/<name>.json"
     keys = list(dict.fromkeys(k for r in rows for k in r))
-    cells = [keys, *([f'{r[k]:,.3f}'.rstrip('0').rstrip('.') if isinstance(r.get(k), float) else str(r.get(k, '')) for k in keys] for r in rows)]
+    cells = [keys, *([cell(r.get(k, '')) for k in keys] for r in rows)]
     wide = [max(map(len, col)) for col in zip(*cells)]
     print(f'\n== {name}')
     for line in cells: print('  '.join(c.ljust(w) for c, w in zip(line, wide)).rstrip())

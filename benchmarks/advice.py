@@ -10,7 +10,7 @@ EPOCHS = [int(o) for o in os.environ.get('EPOCHS', '7,12,20').split(',')]
 def row(ds, advice, arch, epochs, **kwargs):
     "Errors after a training of `epochs`, or why there is none"
     from eyewear.core import EyewearError
-    from eyewear.train import error_figures, train
+    from eyewear.train import error_figures, say_error, train
     start = time.perf_counter()
     try: learn = train(ds, arch, epochs, **kwargs)
     except EyewearError as e:
@@ -18,8 +18,7 @@ def row(ds, advice, arch, epochs, **kwargs):
         return dict(advice=advice, backbone=arch, epochs=epochs, result='not measured here')
     seconds = time.perf_counter()-start
     v, t = error_figures(learn, ds)
-    said = lambda o: f"{o['error']:.1%} ({o['low']:.1%} to {o['high']:.1%} of {o['n']})"
-    return dict(advice=advice, backbone=arch, epochs=epochs, result='measured', how=learn.how, valid=said(v), test=said(t), seconds=round(seconds))
+    return dict(advice=advice, backbone=arch, epochs=epochs, result='measured', how=learn.how, valid=say_error(v), test=say_error(t), seconds=round(seconds))
 
 def found_lr(ds, arch):
     "What fastai's finder proposes for the head"

@@ -5,8 +5,6 @@ from _report import report
 
 SEEDS = [int(o) for o in os.environ.get('SEEDS', '0').split(',')]
 
-def say(e): return '' if e is None or e['error'] is None else f"{100*e['error']:.1f} % ({100*e['low']:.1f} to {100*e['high']:.1f}, n {e['n']})"
-
 def rounds(seed, home, n=2):
     "A row for the first training and for each round"
     from eyewear.clean import clean, twice_labelled
@@ -15,7 +13,7 @@ def rounds(seed, home, n=2):
     from eyewear.key import found_wrong, review_by_key
     from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
-    from eyewear.train import error_figures, train
+    from eyewear.train import error_figures, say_error, train
     ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     seen = set()
@@ -30,7 +28,7 @@ def rounds(seed, home, n=2):
         found = found_wrong(ds, files, queue) or {}
         done = review_by_key(ds, queue)
         seen |= {o['name'] for o in queue}
-        yield dict(seed=seed, round=k, valid=say(valid), test=say(test), wrong_left=found.get('wrong', '') if k < n else '', looked_at=len(queue), decided=len(done),
+        yield dict(seed=seed, round=k, valid=say_error(valid), test=say_error(test), wrong_left=found.get('wrong', '') if k < n else '', looked_at=len(queue), decided=len(done),
                    error_valid=valid['error'], error_test=test['error'])
 
 def main():

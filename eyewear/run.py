@@ -16,6 +16,7 @@ from fastcore.script import call_parse
 from .core import *
 from .dataset import *
 from .download import source_names
+from .score import say_error
 from .sources import folder_labels,last_dataset,read_urls,write_mark
 
 # %% ../nbs/parts/run.ipynb #de0b0781
@@ -174,7 +175,7 @@ def run_lessons(
     return read_record()
 
 # %% ../nbs/parts/run.ipynb #6288e3dc
-def _figure(f): return 'not known (no right labels)' if not f or f['error'] is None else f"{f['error']:.1%} ({f['low']:.1%} to {f['high']:.1%}, {f['n']} photos)"
+def _figure(f): return say_error(f) or 'not known (no right labels)'
 
 def summary(
     rec:dict, # A run record

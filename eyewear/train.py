@@ -6,10 +6,10 @@ Docs: https://OWNER.github.io/eyewear/train.html.md"""
 
 # %% auto #0
 __all__ = ['usual', 'get_dls', 'get_learner', 'fit_late', 'train', 'load_model', 'main', 'n_views', 'view_activations', 'Views',
-           'wilson', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
+           'wilson', 'say_error', 'read_bench', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256',
+           'save_model']
 
 # %% ../nbs/03_train.ipynb #40762f06
-import json
 from contextlib import ExitStack
 from fastai.vision.all import *
 from .core import *
@@ -20,7 +20,7 @@ from .photocache import *
 from .score import *
 from .training import *
 from .views import *
-_all_ = ['n_views', 'view_activations', 'Views', 'wilson', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
+_all_ = ['n_views', 'view_activations', 'Views', 'wilson', 'say_error', 'read_bench', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
 
 # %% ../nbs/03_train.ipynb #7de3577a
 def get_dls(
@@ -167,5 +167,4 @@ def main(
     if from_record: print(compare_training(old, read_record()['training']))
     v,t = error_figures(learn, ds)
     record(error_before=v, error_test=dict(before=t, after=None), photos=ds.counts())
-    said = f'error {v["error"]:.1%} of {v["n"]} valid photos ({v["low"]:.1%} to {v["high"]:.1%})' if v['n'] else 'no valid photos to ask'
-    print(f'{save_model(learn, "before")}: {said}')
+    print(f'{save_model(learn, "before")}: error {say_error(v) or "not known, without valid photos"}')
