@@ -16,6 +16,7 @@ from .core import *
 warnings.filterwarnings('ignore', category=FutureWarning, module='torch') # Between torch and timm: nothing that a reader can do about
 need('tutorial', 'training', 'torch', 'torchvision', 'timm', 'fastai')
 import torch
+from fastprogress.fastprogress import progress_bar
 from torch import nn
 
 # %% ../nbs/parts/backbone.ipynb #d3b0acb5
@@ -137,7 +138,7 @@ class Activations:
         first = {k:i for i,k in reversed([*enumerate(keys)])}
         found = {k:self._read(k) for k in first}
         miss = sorted(i for k,i in first.items() if found[k] is None)
-        for i,a in zip(miss, compute(miss) if miss else []):
+        for a,i in zip(progress_bar(compute(miss), len(miss), leave=False) if miss else [], miss):
             found[keys[i]] = np.asarray(a, dtype='float16')
             tmp = self.folder/f'.{keys[i]}.{os.getpid()}.npy'
             try:
