@@ -11,9 +11,10 @@ def machine():
 
 def cell(v):
     "A figure as a table shows it"
-    from eyewear.score import say_error
     if isinstance(v, float): return f'{v:,.3f}'.rstrip('0').rstrip('.')
-    return say_error(v) if isinstance(v, dict) else str(v)
+    if not isinstance(v, dict): return str(v)
+    from eyewear.score import say_error # Of `wilson`
+    return say_error(v)
 
 def report(name, rows, **about):
     "Print `rows` (dicts with the same keys) as a table and `about` below it; write all of it to results/<name>.json"

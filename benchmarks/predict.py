@@ -1,5 +1,6 @@
 """From a photo to probabilities. One photo without decoding, from a file, and by fastai's `predict`; a folder of 2,000 through `eyewear-predict` against the bare sum of
-opening and forward passes, with its memory beside that of a folder of 200. fastai's side is what the seed's app does: `load_learner`, then `predict`. An untrained lite0 answers as fast as a trained one, so nothing is trained."""
+opening and forward passes, with its memory beside that of a folder of 200. fastai's side is what the seed's
+app does: `load_learner`, then `predict`. An untrained lite0 answers as fast as a trained one, so nothing is trained."""
 import io, os, subprocess, sys, tempfile, time
 from contextlib import redirect_stdout
 from pathlib import Path

@@ -72,6 +72,6 @@ def read_bench(
     name:str, # Of a script in `benchmarks/`
 )->dict:      # `machine`, `date`, `rows` and what the script adds; without rows where it has not run
     "What a benchmark found"
-    for o in ('benchmarks','../benchmarks','../../benchmarks'):
+    for o in ('benchmarks','../benchmarks'):
         if (path := Path(o)/'results'/f'{name}.json').exists(): return json.loads(path.read_text())
     return dict(machine='no table here: `make bench` makes it', date='', rows=[])

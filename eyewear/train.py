@@ -167,4 +167,5 @@ def main(
     if from_record: print(compare_training(old, read_record()['training']))
     v,t = error_figures(learn, ds)
     record(error_before=v, error_test=dict(before=t, after=None), photos=ds.counts())
-    print(f'{save_model(learn, "before")}: error {say_error(v) or "not known, without valid photos"}')
+    said = f'valid error {say_error(v)}' if v['n'] else 'no valid photos to ask'
+    print(f'{save_model(learn, "before")}: {said}')
