@@ -37,7 +37,7 @@ imagenet = ([0.485,0.456,0.406], [0.229,0.224,0.225])
 backbones = {
     'resnet18': SimpleNamespace(name='resnet18', stats=imagenet, early=7, nf=512, size=224),
     'resnet34': SimpleNamespace(name='resnet34', stats=imagenet, early=7, nf=512, size=224),
-    'tf_efficientnet_lite0': SimpleNamespace(name='tf_efficientnet_lite0', stats=([.5]*3, [.5]*3), early=6, nf=1280, size=224)}
+    'tf_efficientnet_lite0': SimpleNamespace(name='tf_efficientnet_lite0', stats=([.5]*3, [.5]*3), early=7, nf=1280, size=224)}
 
 # %% ../nbs/parts/backbone.ipynb #bbb10214
 class Body(nn.Module):
