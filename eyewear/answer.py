@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/answer.html.md"""
 # %% auto #0
 __all__ = ['thumb', 'doubts', 'bars', 'spotlight', 'result', 'table', 'csv_link', 'app_css', 'examples']
 
-# %% ../nbs/parts/answer.ipynb #3464f480
+# %% ../nbs/parts/answer.ipynb #23f4141f
 import base64,csv,io
 from html import escape
 from pathlib import Path
@@ -17,7 +17,7 @@ from PIL import Image
 from .core import *
 from .predict import *
 
-# %% ../nbs/parts/answer.ipynb #b99c6b0b
+# %% ../nbs/parts/answer.ipynb #efdeb750
 def thumb(
     img,          # Pillow image
     side:int=128, # Longest side, px
@@ -30,7 +30,7 @@ def thumb(
     data = base64.b64encode(out.getvalue()).decode()
     return f'<img alt="{escape(alt)}" width="{img.width}" height="{img.height}" src="data:image/jpeg;base64,{data}">'
 
-# %% ../nbs/parts/answer.ipynb #0535afa7
+# %% ../nbs/parts/answer.ipynb #a5a0b2a8
 def doubts(
     p:Prediction, # What the model says
 )->str:           # A sentence; empty where there is nothing to doubt
@@ -46,7 +46,7 @@ def bars(
     rows = (row.format(escape(o), 100*v, 100*v) for o,v in sorted(p.probs.items(), key=lambda o: -o[1]))
     return f'<table class="ea-bars" aria-label="Probability of each label">{"".join(rows)}</table>'
 
-# %% ../nbs/parts/answer.ipynb #2c67b248
+# %% ../nbs/parts/answer.ipynb #51f76f70
 def spotlight(
     img,     # Pillow image, RGB
     heat,    # `[h, w]` of one label, from `Prediction.heat`
@@ -59,7 +59,7 @@ def spotlight(
     light.paste(spot, [(a-b)//2 for a,b in zip(img.size, spot.size)])
     return Image.composite(img, img.point(lambda v: v//5), light)
 
-# %% ../nbs/parts/answer.ipynb #492fe6ce
+# %% ../nbs/parts/answer.ipynb #1118abce
 def result(
     img,            # Pillow image
     p:Prediction,   # What the model says of it
@@ -71,16 +71,18 @@ def result(
     doubt = f'<p class="ea-doubt">{doubts(p)}</p>' if doubts(p) else ''
     return f'<div class="ea-result">{thumb(img, 560, name)}<div><p class="ea-answer">{escape(str(p))}</p>{doubt}{bars(p)}</div></div>'
 
-# %% ../nbs/parts/answer.ipynb #0b91705d
+# %% ../nbs/parts/answer.ipynb #d1bec46c
 def table(
     rows:list, # (name, HTML of the small photo, `Prediction` or `PhotoError`), in the order in which they are shown
 )->str:        # HTML
     "A line for each photo"
     def line(name, small, p):
-        if isinstance(p, PhotoError): said = f'<td colspan="3" class="ea-wrong">{escape(str(p))}</td>'
-        else: said = f'<td>{escape(p.label)}</td><td>{p.prob:.4f}</td><td class="ea-small">{"" if p.seen and p.sure else "not sure" if p.seen else "unlike any photo it learned from"}</td>'
+        if isinstance(p, PhotoError): said = f'<td colspan="2" class="ea-wrong">{escape(str(p))}</td>'
+        else:
+            doubt = '' if p.seen and p.sure else 'not sure' if p.seen else 'unlike any photo it learned from'
+            said = f'<td>{escape(p.label)}<div class="ea-small ea-doubt">{doubt}</div></td><td>{p.prob:.4f}</td>'
         return f'<tr><td>{small}<span class="ea-small ea-dim">{escape(name)}</span></td>{said}</tr>'
-    head = ''.join(f'<th scope="col">{o}</th>' for o in ('Photo','Label','Probability','Remark'))
+    head = ''.join(f'<th scope="col">{o}</th>' for o in ('Photo','Label','Probability'))
     return f'<table class="ea-table"><thead><tr>{head}</tr></thead><tbody>{"".join(line(*o) for o in rows)}</tbody></table>'
 
 def csv_link(
@@ -92,7 +94,7 @@ def csv_link(
     csv.writer(f, lineterminator='\n').writerows([csv_head(labels), *(csv_row(name, p, labels) for name,_,p in rows)])
     return f'<a download="answers.csv" href="data:text/csv;base64,{base64.b64encode(f.getvalue().encode()).decode()}">Download as CSV</a>'
 
-# %% ../nbs/parts/answer.ipynb #7cc5702a
+# %% ../nbs/parts/answer.ipynb #769f80c1
 def app_css()->str: # HTML
     "The style sheet of the page"
     return f'<style>{(Path(__file__).parent/"static"/"app.css").read_text()}</style>'

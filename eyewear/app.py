@@ -86,7 +86,7 @@ class ClassifierApp(widgets.VBox):
         "Show `text` above the photo"
         self.lbl_pred.value = f'<p class="ea-{kind}" role="status">{escape(text)}</p>' if text else ''
 
-# %% ../nbs/06_app.ipynb #0448695e
+# %% ../nbs/06_app.ipynb #5896a529
 @patch
 def show(self:ClassifierApp):
     "The photo that was classified last, with its answer"
@@ -151,7 +151,6 @@ def classifier_app(
     plain:bool=False, # Upload button of ipywidgets in place of `PhotoDrop`?
 )->widgets.Widget:    # The page, or how to make a model where none is found
     "A page on which anyone can ask the model about a photo"
-    if 'google.colab' in sys.modules: sys.modules['google.colab'].output.enable_custom_widget_manager()
     try: return ClassifierApp(Classifier(model), corrections or os.environ.get('EYEWEAR_CORRECTIONS'), plain)
     except ModelError as e:
         if model: raise

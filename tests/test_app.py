@@ -1,5 +1,5 @@
 "The page in a real browser: served, opened, fed with photos and with what is none."
-import io, os, re, signal, socket, subprocess, sys, time
+import csv, io, os, re, signal, socket, subprocess, sys, time
 from contextlib import contextmanager
 from types import SimpleNamespace
 from urllib.error import HTTPError
@@ -7,14 +7,17 @@ from urllib.request import ProxyHandler, build_opener
 import ipywidgets, numpy as np, psutil, pytest
 from PIL import Image
 from eyewear import serve as serve_module
-from eyewear.app import classifier_app, latest
+from eyewear.app import classifier_app, latest, page_title
 from eyewear.core import EyewearError
+from eyewear.dataset import Dataset
+from eyewear.drop import Arrival
 from eyewear.predict import ModelError
 from eyewear.serve import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
 from tinymodel import tiny_model
 
 SERVE = 'import sys; from eyewear.serve import serve; serve(sys.argv[1], 0)'
+CHOOSE = re.compile('photo')
 QUESTION = 'Is the person wearing glasses/sunglasses or a VR headset?'
 get = build_opener(ProxyHandler({})).open
 
@@ -27,9 +30,9 @@ def ended(proc, patience=20):
 def family(proc): return [psutil.Process(proc.pid), *psutil.Process(proc.pid).children(recursive=True)]
 
 @contextmanager
-def serving(model, home, sig=signal.SIGTERM):
+def serving(model, home, sig=signal.SIGTERM, **env):
     "The page of `model` in a process of its own: its address and the process"
-    env = {k: v for k, v in os.environ.items() if k != 'EYEWEAR_MODEL'} | dict(EYEWEAR_HOME=str(home))
+    env = {k: v for k, v in os.environ.items() if k != 'EYEWEAR_MODEL'} | dict(EYEWEAR_HOME=str(home)) | env
     proc = subprocess.Popen([sys.executable, '-c', SERVE, str(model)], cwd=home, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         line = proc.stdout.readline()
@@ -52,40 +55,41 @@ def site(model, place):
 
 class Visitor:
     "Somebody who looks at the page"
-    def __init__(self, browser, url):
-        self.page = browser.new_page(viewport=dict(width=1100, height=760))
+    def __init__(self, browser, url, **kw):
+        self.page = browser.new_page(**{'viewport': dict(width=1100, height=900), **kw})
         self.page.goto(url)
 
     @property
     def text(self): return self.page.locator('body').inner_text()
     @property
-    def status(self): return self.page.get_by_role('status')
+    def answer(self): return self.page.locator('.ea-answer')
     def ready(self):
         self.page.get_by_role('button', name='Classify').wait_for(timeout=90_000)
+        self.page.get_by_role('button', name=CHOOSE).wait_for(timeout=90_000)
         return self
 
-    def upload(self, name, data, says='Press Classify.'):
-        "Choose a file and read what the page says about it"
-        with self.page.expect_file_chooser() as fc: self.page.get_by_role('button', name=re.compile('Upload')).click()
-        fc.value.set_files(dict(name=name, mimeType='', buffer=data))
-        if says == 'Press Classify.': self.page.locator(f'.eyewear img[alt="{name}"]').wait_for()
-        return self.says(says)
+    def choose(self, *files):
+        "Choose files by name and bytes, as they are"
+        with self.page.expect_file_chooser() as fc: self.page.get_by_role('button', name=CHOOSE).click()
+        fc.value.set_files([dict(name=n, mimeType='', buffer=d) for n, d in files])
+        return self
 
-    def classify(self, says):
-        self.page.get_by_role('button', name='Classify').click()
-        return self.says(says)
+    def ask(self, name, data, says):
+        "Choose a photo and read the answer, once it is about this one and begins with `says`"
+        self.choose((name, data))
+        self.page.locator('.ea-result > img').and_(self.page.get_by_alt_text(name, exact=True)).wait_for()
+        self.answer.filter(has_text=re.compile('^'+re.escape(says))).wait_for()
+        return self.answer.inner_text()
 
     def says(self, text):
-        "What stands there, once it begins with `text`"
-        self.status.filter(has_text=re.compile('^'+re.escape(text))).wait_for()
-        return self.status.inner_text()
+        "The sentence above the photo, once it begins with `text`"
+        said = self.page.locator('.ea [role=status]').filter(has_text=re.compile('^'+re.escape(text)))
+        said.first.wait_for()
+        return said.first.inner_text()
 
-    def thumb(self):
-        "Name and size on the screen of the photo that is shown, or `None`"
-        img = self.page.locator('.eyewear img')
-        if not img.count(): return None
-        box = img.bounding_box()
-        return img.get_attribute('alt'), round(box['width']), round(box['height'])
+    def rows(self): return [' '.join(o.split()) for o in self.page.locator('.ea-table tbody tr').all_inner_texts()]
+    def bars(self): return dict(zip(self.page.locator('.ea-bars th').all_inner_texts(), self.page.locator('.ea-bars td:last-child').all_inner_texts()))
+    def fits(self): return self.page.evaluate('document.documentElement.scrollWidth <= innerWidth')
 
 @pytest.fixture(scope='module')
 def visitor(browser, site): return Visitor(browser, site.url).ready()
@@ -102,37 +106,53 @@ def nothing_that_only_the_owner_should_see(request, place):
 # -- The page
 
 def test_title_question_and_widgets_are_there(visitor):
-    assert visitor.page.get_by_role('heading', name='Photo classifier').is_visible()
-    assert visitor.page.get_by_text(QUESTION).is_visible()
-    assert visitor.page.get_by_role('button', name=re.compile('Upload')).is_visible()
+    assert visitor.page.get_by_role('heading', name='Glasses, sunglasses, VR or none?').is_visible()
+    assert visitor.page.get_by_text(QUESTION).is_visible() and visitor.page.get_by_text('never stored').is_visible()
     assert 'import' not in visitor.text and 'classifier_app' not in visitor.text
 
-def test_classify_without_a_photo_is_a_sentence(browser, site):
+def test_classify_without_a_photo_is_a_sentence(visitor):
+    visitor.page.get_by_role('button', name='Classify').click()
+    assert visitor.says('There is') == 'There is no photo yet. Choose one above.' and not visitor.answer.count()
+    assert not visitor.page.get_by_role('button', name='Show where it looked').is_visible() and not visitor.rows()
+
+def test_photo_is_classified_when_it_comes(visitor):
+    assert visitor.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: sunglasses') == 'Prediction: sunglasses; Probability: 1.0000'
+    assert visitor.bars()['sunglasses'] == '100.0 %' and len(visitor.bars()) == 4
+    assert 'There is no photo' not in visitor.text and 'wrong' not in visitor.text      # no correction is asked for where none is kept
+
+def test_button_classifies_again(visitor):
+    visitor.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: sunglasses')
+    visitor.page.get_by_role('button', name='Classify').click()
+    visitor.answer.filter(has_text='sunglasses').wait_for()
+
+def test_earlier_results_are_kept_below_and_can_be_downloaded(browser, site):
     v = Visitor(browser, site.url).ready()
-    assert v.classify('There is') == 'There is no photo yet. Choose one with Upload.' and v.thumb() is None
+    v.ask('red.jpg', picture('JPEG', (300,600), 'red'), 'Prediction: glasses; ')
+    assert not v.rows()
+    v.ask('blue.webp', picture('WEBP', (600,300), 'blue'), 'Prediction: VR; ')
+    v.page.get_by_role('heading', name='This visit').wait_for()
+    assert v.rows() == ['blue.webp VR 1.0000', 'red.jpg glasses 1.0000']
+    with v.page.expect_download() as d: v.page.get_by_role('link', name='Download as CSV').click()
+    rows = list(csv.reader(open(d.value.path(), newline='')))
+    assert d.value.suggested_filename == 'answers.csv' and [o[:3] for o in rows[1:]] == [['red.jpg','glasses','1.0000'], ['blue.webp','VR','1.0000']]
     v.page.close()
 
-def test_photo_gets_its_answer_and_thumbnail(visitor):
-    assert visitor.upload('green.png', picture('PNG', (640,480), 'lime')) == 'Press Classify.'
-    assert visitor.classify('Prediction: sunglasses') == 'Prediction: sunglasses; Probability: 1.0000'
-    assert visitor.thumb() == ('green.png', 128, 96)
-
-def test_second_photo_takes_the_place_of_the_first(visitor):
-    visitor.upload('red.jpg', picture('JPEG', (300,600), 'red'))
-    assert visitor.thumb() == ('red.jpg', 64, 128)
-    visitor.classify('Prediction: glasses; ')
-    assert visitor.upload('blue.webp', picture('WEBP', (600,300), 'blue')) == 'Press Classify.'
-    visitor.classify('Prediction: VR; ')
-    assert visitor.thumb() == ('blue.webp', 128, 64) and 'glasses;' not in visitor.text
+def test_many_at_once_are_a_table(browser, site):
+    v = Visitor(browser, site.url).ready()
+    v.choose(('red.jpg', picture('JPEG', (300,600), 'red')), ('letter.jpg', b'Dear Sir'), ('blue.webp', picture('WEBP', (600,300), 'blue')))
+    assert v.says('3 photos') == '3 photos: 2 with an answer, 1 without. See the table.'
+    assert [o.split()[0] for o in v.rows()] == ['blue.webp', 'letter.jpg', 'red.jpg'] and 'not a photo' in v.rows()[1]
+    assert not v.answer.count()
+    v.ask('white.png', picture('PNG', (64,64), 'white'), 'Prediction: none; ')
+    v.page.close()
 
 @pytest.mark.parametrize('name', BAD)
 def test_bad_file_is_a_sentence_and_the_page_goes_on(visitor, name):
-    visitor.upload('red.jpg', picture('JPEG', (300,600), 'red'))
-    said = visitor.upload(name, BAD[name], says=name+': ')
-    assert said.endswith('. Please choose another photo.') and visitor.thumb() is None
-    assert visitor.classify(name) == said
-    visitor.upload('white.png', picture('PNG', (64,64), 'white'))
-    visitor.classify('Prediction: none; ')
+    visitor.ask('red.jpg', picture('JPEG', (300,600), 'red'), 'Prediction: glasses; ')
+    visitor.choose((name, BAD[name]))
+    said = visitor.says(name+': ')
+    assert said.endswith('. Please choose another photo.') and not visitor.answer.count()
+    visitor.ask('white.png', picture('PNG', (64,64), 'white'), 'Prediction: none; ')
 
 def test_photo_of_a_large_camera_arrives(visitor):
     "Over the 10 MB at which messages are dropped by default"
@@ -140,17 +160,60 @@ def test_photo_of_a_large_camera_arrives(visitor):
     out = io.BytesIO()
     Image.fromarray(noise).save(out, 'JPEG', quality=90)
     assert 10e6 < len(out.getvalue()) < 40e6
-    visitor.upload('large.jpg', out.getvalue())
-    visitor.classify('Prediction: ')
+    visitor.ask('large.jpg', out.getvalue(), 'Prediction: ')
+
+def test_spotlight_can_be_switched(visitor):
+    visitor.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: sunglasses')
+    src = lambda: visitor.page.locator('.ea-result > img').get_attribute('src')
+    plain, btn = src(), visitor.page.get_by_role('button', name='Show where it looked')
+    btn.click()
+    visitor.page.wait_for_function('was => document.querySelector(".ea-result > img").src != was', arg=plain)
+    btn.click()
+    visitor.page.wait_for_function('was => document.querySelector(".ea-result > img").src == was', arg=plain)
+
+def test_example_is_classified_with_one_click(visitor):
+    visitor.page.get_by_role('button', name='Drawn portrait: VR').click()
+    visitor.page.locator('.ea-result > img').and_(visitor.page.get_by_alt_text('VR.jpg')).wait_for()
+    assert visitor.answer.inner_text().startswith('Prediction: ')
+
+@pytest.mark.parametrize('width,scheme', [(1100,'light'), (1100,'dark'), (360,'light')])
+def test_page_fits_and_reads_well(browser, site, width, scheme):
+    v = Visitor(browser, site.url, viewport=dict(width=width, height=800), color_scheme=scheme).ready()
+    assert v.fits()
+    v.ask('a_photo_with_a_long_name_'+'x'*80+'.jpg', picture('JPEG', (300,600), 'red'), 'Prediction: ')
+    v.choose(('red.jpg', picture('JPEG', (300,600), 'red')), ('letter.jpg', b'Dear Sir'))
+    v.says('2 photos')
+    assert v.fits() and v.page.locator('.ea').bounding_box()['width'] <= 724
+    v.page.close()
 
 def test_other_labels_ask_their_own_question(browser, place):
     q = 'Which is it: cups or <b>plates</b>?'
-    with serving(tiny_model(place/'cups.onnx', ('cups','<b>plates</b>'), q), place) as s:
+    model = tiny_model(place/'cups.onnx', ('cups','<b>plates</b>'), q, unknown=True, UNKNOWN_THRESHOLD='0.3', SOURCE='bing')
+    with serving(model, place, EYEWEAR_CORRECTIONS=str(place/'corrections')) as s:
         v = Visitor(browser, s.url).ready()
-        assert v.page.get_by_text(q).is_visible() and 'glasses' not in v.text
-        v.upload('green.png', picture('PNG', (640,480), 'lime'))
-        v.classify('Prediction: <b>plates</b>; ')
+        assert v.page.get_by_text(q).is_visible() and v.page.get_by_role('heading', name='Cups or <b>plates</b>?').is_visible()
+        assert 'glasses' not in v.text and 'drawn' not in v.text
+        assert v.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: <b>plates</b>; ') and 'unlike any photo' not in v.text
+        v.ask('olive.png', picture('PNG', (640,480), (128,128,0)), 'Prediction: ')
+        assert 'unlike any photo' in v.text
+        correct(v, place)
         v.page.close()
+
+def correct(v, place):
+    "Name the right label of the photo that is shown, and look at what is stored"
+    v.page.get_by_role('button', name='This is wrong').click()
+    send = v.page.get_by_role('button', name='Send')
+    send.click()
+    v.says('Choose the right label')
+    v.page.get_by_label('Right label').select_option('cups')
+    send.click()
+    v.says('Tick the box')
+    assert not list((place/'corrections').glob('cups/*'))
+    v.page.get_by_label(re.compile('may be kept')).check()
+    send.click()
+    v.says('Thank you')
+    assert Dataset(place/'corrections').counts() == dict(cups=1)
+    assert not v.page.get_by_role('button', name='This is wrong').is_visible()
 
 def test_page_without_a_model_says_how_to_make_one(browser, place, capfd):
     port, gone = free_port(0), place/'gone.onnx'
@@ -178,23 +241,32 @@ def test_upload_button_of_both_generations():
     assert latest(old) == latest(new) == ('a.png', b'1')
     assert latest(SimpleNamespace(value={})) is latest(SimpleNamespace(value=())) is None
 
+def test_plain_page_takes_photos_by_the_upload_button(model):
+    page = classifier_app(model, plain=True)
+    chosen(page, 'a.png', picture('PNG', colour='lime'))
+    assert 'Prediction: sunglasses; ' in page.out_pl.value
+    chosen(page, 'b.png', b'no photo')
+    assert 'b.png: not a photo' in page.lbl_pred.value and not page.out_pl.value
+
 def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
     page = classifier_app(model)
-    chosen(page, 'a.png', picture('PNG'))
     def broken(photo): raise RuntimeError('/srv/secret is full')
     page.clf = broken
-    page.btn_run.click()
+    page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
     assert 'it was not your photo' in page.lbl_pred.value and 'secret' not in page.lbl_pred.value
     assert '/srv/secret is full' in caplog.text
 
 def test_callbacks_look_at_what_they_get(model):
     "A visitor can send anything for the value of a widget"
-    page = classifier_app(model)
+    page = classifier_app(model, plain=True)
     for value in ({'a.png':{}}, {'a.png':dict(content=None)}, (dict(name=None, content='x'),), 'text', [1]):
         page.btn_upload = SimpleNamespace(value=value)
         page.on_upload(None)
         assert 'went wrong' in page.lbl_pred.value or 'choose another' in page.lbl_pred.value
         page.on_click_classify(None)
+
+def test_many_labels_have_a_short_title():
+    assert page_title(['cups','plates']) == 'Cups or plates?' and page_title(list('abcdefgh')) == page_title(['a']) == 'Photo classifier'
 
 def test_model_named_and_missing_is_an_error_of_the_caller(tmp_path, monkeypatch):
     with pytest.raises(ModelError): classifier_app(tmp_path/'gone.onnx')
