@@ -5,7 +5,7 @@ from pathlib import Path
 from _report import report
 
 N = int(os.environ.get('PHOTOS_N', 600))
-EPOCHS = [int(o) for o in os.environ.get('EPOCHS', '7,12,20').split(',')]
+EPOCHS = [int(o) for o in os.environ.get('EPOCHS', '8,12,20').split(',')]
 
 def row(ds, advice, arch, epochs, **kwargs):
     "Errors after a training of `epochs`, or why there is none"

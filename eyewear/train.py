@@ -83,7 +83,7 @@ def fit_late(
     return fast
 
 # %% ../nbs/03_train.ipynb #777c0324
-usual = dict(fine_tune=7, cached=12, head=30) # Epochs of each way
+usual = dict(fine_tune=7, cached=8, head=30) # Epochs of each way
 
 def train(
     ds:Dataset,          # Photos and their labels
