@@ -61,7 +61,7 @@ def _read(r, end):
     if 'html' in kind: raise ValueError('a web page, no model file')
     data = bytearray()
     if size.isdigit() and int(size)>max_model: raise ValueError(f'{int(size):,} bytes, and {max_model:,} at most are taken')
-    for piece in r.iter_raw():
+    for piece in r.iter_bytes():
         data += piece
         if len(data)>max_model: raise ValueError(f'more than {max_model:,} bytes')
         if time.monotonic()>end: raise ValueError(f'not here after {too_long} seconds')
