@@ -131,6 +131,7 @@ def put_model(
 ):
     "Copy a model that answers, and its card, to `to`; say in two lines what to commit"
     path,to = Classifier(path).path,Path(to)
+    if to.is_file(): raise DatasetError(f'{to}: a file and no folder; name a folder, as in `eyewear-export --to deploy`')
     to.mkdir(parents=True, exist_ok=True)
     for o in ('eyewear.onnx','MODEL_CARD.md'): write_file(to/o, (path.parent/o).read_bytes())
     print('Remove the line `deploy/eyewear.onnx` from .gitignore, in your own copy of the repository,')

@@ -147,6 +147,14 @@ def image(place, model, venv):
     assert image.rc == 0, image.log
     return image
 
+def test_model_is_ignored_until_the_line_goes(tmp_path):
+    repo = checkout(tmp_path/'repo')
+    subprocess.run(['git', 'init', '-q'], cwd=repo, check=True)
+    ignored = lambda: subprocess.run(['git', 'check-ignore', '-q', 'deploy/eyewear.onnx'], cwd=repo).returncode == 0
+    assert ignored()
+    (repo/'.gitignore').write_text(text('.gitignore').replace('\ndeploy/eyewear.onnx\n', '\n'))
+    assert not ignored()
+
 # -- Docker, and hosts that read a Dockerfile or a Procfile
 
 def test_image_is_light_and_checked(image, venv):
