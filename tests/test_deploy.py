@@ -1,6 +1,6 @@
 "Every host's files, tried by a stand-in: a fresh folder, a fresh environment, a portrait through a real browser. And a model by address."
 import hashlib, http.server, json, os, re, shutil, signal, socket, subprocess, sys, threading, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import ProxyHandler, build_opener
@@ -113,23 +113,34 @@ def build(context, root, venv, **args):
         else: assert do in ('FROM', 'USER', 'EXPOSE'), f'a step that this stand-in does not know: {do}'
     return image
 
+def answers_at(url):
+    try: get(url, timeout=60).close()
+    except OSError as e: return not isinstance(getattr(e, 'reason', e), ConnectionError)
+    return True
+
+def until(cond, log, patience=120):
+    "Wait for `cond`; what the host wrote where it never comes"
+    end = time.monotonic()+patience
+    while not cond():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(.2)
+
+def everyone(proc): os.killpg(proc.pid, signal.SIGTERM)
+
 @contextmanager
-def running(cmd, cwd, env, url):
-    "The start line of a host, from the moment that `url` answers; ended with the signal that hosts send"
+def running(cmd, cwd, env, url, end=subprocess.Popen.terminate):
+    "The start line of a host, from the moment that `url` answers until it is told to end; nothing answers there afterwards"
     log = cwd.parent/f'{cwd.name}-{time.monotonic_ns()}.log'
     with open(log, 'w') as f: proc = subprocess.Popen(cmd, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
     try:
-        end = time.monotonic()+120
-        while True:
-            assert proc.poll() is None, log.read_text()
-            try: get(url, timeout=60).close(); break
-            except OSError as e: assert time.monotonic() < end, f'{e}: {log.read_text()}'
-            time.sleep(.2)
+        until(lambda: proc.poll() is not None or answers_at(url), log)
+        assert proc.poll() is None, log.read_text()
         yield proc
+        end(proc)
+        proc.wait(60)
+        until(lambda: not answers_at(url), log)
     finally:
-        proc.terminate()
-        try: proc.wait(30)
-        except subprocess.TimeoutExpired: os.killpg(proc.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError): os.killpg(proc.pid, signal.SIGKILL)      # the rest of it, where a test has failed
 
 def checkout(to, model=None):
     "A reader's own copy of the repository, with the model that they committed"
@@ -179,11 +190,11 @@ def test_build_and_start_without_a_model_end_in_a_sentence(place, venv):
     assert res.returncode == 2 and res.stderr == image.log and not res.stdout
 
 def test_procfile(image, answers, place, model, venv):
-    "Such a host installs requirements.txt, as the Dockerfile does, and runs the line"
+    "Such a host installs requirements.txt, as the Dockerfile does, runs the line, and tells every process of it to end"
     kind, line = text('Procfile').strip().split(': ', 1)
     port = free_port(0)
     assert kind == 'web'
-    with running(['sh', '-c', line], checkout(place/'heroku', model), bare(**venv, PORT=str(port)), static(f'http://127.0.0.1:{port}/')):
+    with running(['sh', '-c', line], checkout(place/'heroku', model), bare(**venv, PORT=str(port)), static(f'http://127.0.0.1:{port}/'), everyone):
         answers(f'http://127.0.0.1:{port}/')
 
 # -- A model by address
