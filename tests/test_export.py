@@ -1,5 +1,6 @@
 "The model file, fastai's pickle and the model card: the same answers, whole or not at all, and nothing that nobody measured."
-import json, subprocess, sys
+import json, re, subprocess, sys
+from pathlib import Path
 import numpy as np
 import pytest
 pytest.importorskip('fastai', reason='the light environment has no fastai')
@@ -8,11 +9,12 @@ from PIL import Image
 from eyewear import export as lesson
 from eyewear.calibrate import calibrate, load_calibration, outputs, save_calibration, unlike
 from eyewear.card import write_card
-from eyewear.core import EyewearError, read_record, record, run_dir
+from eyewear.core import DatasetError, EyewearError, read_record, record, run_dir
 from eyewear.export import export_onnx, linear_head, parity, question
 from eyewear.pkl import export_pkl, load_pkl
 from eyewear.predict import Classifier, ModelError, fit
 from tinylearner import tiny_dataset, tiny_learner
+from tinymodel import tiny_model
 
 SIZE = 64
 
@@ -153,6 +155,7 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tinylearner import tiny_dataset, tiny_learner
+from tinymodel import tiny_model
 from eyewear.core import EyewearError
 from eyewear.pkl import export_pkl
 ds = tiny_dataset(Path(sys.argv[1])/'ds', n=5)
@@ -178,6 +181,7 @@ import sys
 sys.path.insert(0, sys.argv[3])
 from fastai.vision.all import Callback
 from tinylearner import tiny_dataset, tiny_learner
+from tinymodel import tiny_model
 from eyewear.dataset import Dataset
 from eyewear.pkl import export_pkl
 class FromTheNotebook(Callback): pass
@@ -277,3 +281,23 @@ def test_pickle_that_names_what_is_not_here(tmp_path):
 def test_pickle_that_is_none(tmp_path, name, data):
     (tmp_path/'a.pkl').write_bytes(data)
     with pytest.raises(EyewearError, match='a.pkl: no file of .learn.export., or a damaged one'): load_pkl(tmp_path/'a.pkl')
+
+# -- The copy for a web host
+
+def test_model_that_answers_goes_to_the_host_with_its_card(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tiny_model(tmp_path/'eyewear.onnx')
+    (tmp_path/'MODEL_CARD.md').write_text('a card')
+    monkeypatch.setattr(lesson, 'export_all', lambda: path)
+    lesson.main(to='deploy')
+    assert (tmp_path/'deploy'/'eyewear.onnx').read_bytes() == path.read_bytes() and (tmp_path/'deploy'/'MODEL_CARD.md').read_text() == 'a card'
+    said, ignore, commit = capsys.readouterr().out.splitlines()
+    assert said == str(path) and commit.endswith('git add .gitignore deploy/eyewear.onnx deploy/MODEL_CARD.md')
+    line = re.search('`(.+)`', ignore)[1]
+    assert line in (Path(__file__).parents[1]/'.gitignore').read_text().splitlines()
+
+def test_model_that_does_not_answer_goes_nowhere(tmp_path):
+    (tmp_path/'eyewear.onnx').write_text('weights')
+    with pytest.raises(ModelError): lesson.put_model(tmp_path/'eyewear.onnx', tmp_path/'deploy')
+    assert not (tmp_path/'deploy').exists()
+    with pytest.raises(DatasetError, match='a file and no folder'): lesson.put_model(tiny_model(tmp_path/'eyewear.onnx'), tmp_path/'eyewear.onnx')
