@@ -9,7 +9,7 @@ __all__ = ['asking', 'made_by_voila', 'extensions', 'page_headers', 'cookie_opti
            'TemplateFiles', 'Places', 'Pool', 'Kernels', 'Page', 'Owner', 'same_origin', 'KernelModel', 'Channels',
            'Leave', 'Health', 'Guard', 'main']
 
-# %% ../nbs/parts/guard.ipynb #631d9bd2
+# %% ../nbs/parts/guard.ipynb #4f60bf84
 import asyncio,contextlib,json,logging,os,sys,time
 from contextvars import ContextVar
 from datetime import timedelta
@@ -33,7 +33,7 @@ from voila.static_file_handler import MultiStaticFileHandler,TemplateStaticFileH
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler,read_header_from_binary_message
 
-# %% ../nbs/parts/guard.ipynb #1dff5e7e
+# %% ../nbs/parts/guard.ipynb #b8a167b9
 def page_headers(
     frame:str='', # Origin of the one site that may show the page in a frame
 )->dict:          # Header -> value
@@ -45,7 +45,7 @@ def page_headers(
             'Permissions-Policy': 'camera=(self), microphone=(), geolocation=(), payment=(), usb=()',
             **({} if frame else {'X-Frame-Options': 'DENY'})}
 
-# %% ../nbs/parts/guard.ipynb #dc16e034
+# %% ../nbs/parts/guard.ipynb #325baa0b
 def cookie_options(
     frame:str='', # As for `page_headers`
 )->dict:          # For tornado's `set_signed_cookie`
@@ -55,7 +55,7 @@ def cookie_options(
     Morsel._flags.add('partitioned')
     return dict(samesite='None', secure=True, partitioned=True, expires_days=None)
 
-# %% ../nbs/parts/guard.ipynb #30656615
+# %% ../nbs/parts/guard.ipynb #f64c7323
 class Guarded:
     "What all of our answers share: the headers, and pages for errors"
     def set_default_headers(self):
@@ -75,7 +75,7 @@ class Nothing(Guarded, RequestHandler):
 class Files(Guarded, MultiStaticFileHandler): "Scripts and styles of Voila and of its extensions"
 class TemplateFiles(Guarded, TemplateStaticFileHandler): "Scripts and styles of the template"
 
-# %% ../nbs/parts/guard.ipynb #6d682f76
+# %% ../nbs/parts/guard.ipynb #70544593
 asking = ContextVar('asking', default=None) # The page that is being made
 
 class Places:
@@ -109,7 +109,7 @@ class Places:
         self.coming.discard(page)
         self.owner[kernel_id],self.left[kernel_id] = page.current_user.username,time.monotonic()+2*self.parent.patience
 
-# %% ../nbs/parts/guard.ipynb #64a2ddd0
+# %% ../nbs/parts/guard.ipynb #95f485b1
 class Pool(Places):
     "Kernels that are made ahead, within the places there are"
     def fill_if_needed(self, *args, notebook_name=None, **kwargs):
@@ -150,7 +150,7 @@ class Pool(Places):
         self.give(kernel_id)
         return kernel_id
 
-# %% ../nbs/parts/guard.ipynb #a18f2b3a
+# %% ../nbs/parts/guard.ipynb #9c540754
 class Kernels(Pool):
     "How kernels end"
     def notify_connect(self, kernel_id):
@@ -189,11 +189,12 @@ class Kernels(Pool):
         self.fill_if_needed(notebook_name=self.notebook_path)
 
     async def shutdown_all(self, *args, **kwargs):
+        "The end: at once, because a kernel that is just starting takes a kind word for Ctrl-C"
         self.closing = True
         self.every.stop()
-        await super().shutdown_all(*args, **kwargs)
+        await super().shutdown_all(now=True)
 
-# %% ../nbs/parts/guard.ipynb #6937bd35
+# %% ../nbs/parts/guard.ipynb #250aa678
 class Page(Guarded, TornadoVoilaHandler):
     "The page, and a kernel with it"
     async def get(self, path=None):
@@ -203,7 +204,7 @@ class Page(Guarded, TornadoVoilaHandler):
         try: await super().get()
         finally: self.kernel_manager.coming.discard(self)
 
-# %% ../nbs/parts/guard.ipynb #6245b903
+# %% ../nbs/parts/guard.ipynb #fab5a085
 class Owner(Authorizer):
     "A kernel is for the visitor whose page it was made for"
     def is_authorized(self, handler, user, action, resource):
@@ -256,7 +257,7 @@ class Health(Guarded, RequestHandler):
         kernels = self.settings['kernel_manager']
         self.finish(dict(visitors=kernels.taken, places=self.settings['guard'].visitors, ready=kernels.ready))
 
-# %% ../nbs/parts/guard.ipynb #7b90fcec
+# %% ../nbs/parts/guard.ipynb #d71e1c46
 made_by_voila = voila.app.voila_kernel_manager_factory # Voila makes the class of its kernel manager when it starts; ours goes on top of it
 extensions = '@jupyter-widgets/jupyterlab-manager','anywidget','@voila-dashboards/widgets-manager[78]'
 
@@ -293,7 +294,7 @@ class Guard(voila.app.Voila):
         self.app.listen = lambda port,ip: plain(port, ip, max_body_size=2**16, idle_connection_timeout=90, xheaders=True)
         super().listen()
 
-# %% ../nbs/parts/guard.ipynb #ff9fca4f
+# %% ../nbs/parts/guard.ipynb #9819d30a
 _static = Path(eyewear.__file__).parent/'static'
 
 def main():

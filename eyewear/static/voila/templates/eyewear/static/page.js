@@ -20,39 +20,39 @@ function theme() {
 dark.addEventListener('change', theme)
 theme()
 
-// Voila calls this when its scripts are up
+// Voila calls this when its scripts are up; then the kernel is connected and the widgets are drawn
 window.cellLoaded = true
-window.voila_finish = () => { watch(); show() }
+window.voila_finish = () => show()
 
 function drawn() {
   if (document.querySelector(OUTPUT)) return false
   return [...document.querySelectorAll('.jp-OutputArea-output')].every(o => o.childElementCount || o.textContent)
 }
 
+let kernel, ended = false
 function show(since = performance.now()) {
-  if (!drawn() && performance.now() - since < 20000) return setTimeout(show, 30, since)
+  const late = performance.now() - since > 20000
+  if (!kernel && (kernel = window.jupyterapp?.widgetManager?.kernel)) watch()
+  if (!late && !(kernel && drawn())) return setTimeout(show, 30, since)
   document.body.classList.remove('loading')
-  if (byId('notice').textContent.includes(SLOW)) notice('')
+  if (!kernel) end()
+  else if (!ended) notice('')
 }
 
 setTimeout(() => { if (document.body.classList.contains('loading') && byId('notice').hidden) notice(SLOW) }, 30000)
 
-// The kernel and the connection to it
+// The kernel, and the connection to it
+function end() { ended = true; notice(GONE) }
+
 function watch() {
-  const kernel = window.jupyterapp?.widgetManager?.kernel
-  if (!kernel) return notice(GONE)
-  let timer, ended = false
-  const end = () => { ended = true; clearTimeout(timer); notice(GONE) }
-  const onStatus = (_, status) => { if (['dead', 'restarting', 'autorestarting'].includes(status)) end() }
-  const onConnection = (_, status) => {
+  let timer
+  kernel.statusChanged.connect((_, status) => { if (['dead', 'restarting', 'autorestarting'].includes(status)) end() })
+  kernel.connectionStatusChanged.connect((_, status) => {
     clearTimeout(timer)
     if (ended) return
     if (status === 'connected') notice('')
-    else timer = setTimeout(notice, 5000, LOST)
-  }
-  kernel.statusChanged.connect(onStatus)
-  kernel.connectionStatusChanged.connect(onConnection)
-  if (kernel.connectionStatus !== 'connected') onConnection(kernel, kernel.connectionStatus)
+    else timer = setTimeout(() => ended || notice(LOST), 5000)
+  })
 }
 
 // Leaving: the kernel goes back at once, and a page that the browser kept comes back new
