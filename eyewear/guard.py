@@ -9,7 +9,7 @@ __all__ = ['asking', 'made_by_voila', 'extensions', 'page_headers', 'cookie_opti
            'TemplateFiles', 'Places', 'Pool', 'Kernels', 'Page', 'Owner', 'same_origin', 'KernelModel', 'Channels',
            'Leave', 'Health', 'Guard', 'main']
 
-# %% ../nbs/parts/guard.ipynb #4f60bf84
+# %% ../nbs/parts/guard.ipynb #9345c610
 import asyncio,contextlib,json,logging,os,sys,time
 from contextvars import ContextVar
 from datetime import timedelta
@@ -27,13 +27,13 @@ from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.utils import url_path_join
 from tornado.ioloop import PeriodicCallback
 from tornado.web import HTTPError,RequestHandler
-from traitlets import Bool,Int,Unicode
+from traitlets import Bool,Int,Unicode,default
 from traitlets.config import Config
 from voila.static_file_handler import MultiStaticFileHandler,TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler,read_header_from_binary_message
 
-# %% ../nbs/parts/guard.ipynb #b8a167b9
+# %% ../nbs/parts/guard.ipynb #00c50f44
 def page_headers(
     frame:str='', # Origin of the one site that may show the page in a frame
 )->dict:          # Header -> value
@@ -45,7 +45,7 @@ def page_headers(
             'Permissions-Policy': 'camera=(self), microphone=(), geolocation=(), payment=(), usb=()',
             **({} if frame else {'X-Frame-Options': 'DENY'})}
 
-# %% ../nbs/parts/guard.ipynb #325baa0b
+# %% ../nbs/parts/guard.ipynb #85d8a9e2
 def cookie_options(
     frame:str='', # As for `page_headers`
 )->dict:          # For tornado's `set_signed_cookie`
@@ -55,7 +55,7 @@ def cookie_options(
     Morsel._flags.add('partitioned')
     return dict(samesite='None', secure=True, partitioned=True, expires_days=None)
 
-# %% ../nbs/parts/guard.ipynb #f64c7323
+# %% ../nbs/parts/guard.ipynb #ddbc97a5
 class Guarded:
     "What all of our answers share: the headers, and pages for errors"
     def set_default_headers(self):
@@ -75,7 +75,7 @@ class Nothing(Guarded, RequestHandler):
 class Files(Guarded, MultiStaticFileHandler): "Scripts and styles of Voila and of its extensions"
 class TemplateFiles(Guarded, TemplateStaticFileHandler): "Scripts and styles of the template"
 
-# %% ../nbs/parts/guard.ipynb #70544593
+# %% ../nbs/parts/guard.ipynb #c99d8dcc
 asking = ContextVar('asking', default=None) # The page that is being made
 
 class Places:
@@ -107,9 +107,14 @@ class Places:
         "The kernel belongs to whoever is asking"
         page = asking.get()
         self.coming.discard(page)
-        self.owner[kernel_id],self.left[kernel_id] = page.current_user.username,time.monotonic()+2*self.parent.patience
+        self.owner[kernel_id],page.kernel_id = page.current_user.username,kernel_id
 
-# %% ../nbs/parts/guard.ipynb #95f485b1
+    def sent(self, page):
+        "The page is under way, or will never be; its connection is waited for"
+        self.coming.discard(page)
+        if page.kernel_id in self.owner and not self._kernel_connections.get(page.kernel_id): self.left[page.kernel_id] = time.monotonic()+2*self.parent.patience
+
+# %% ../nbs/parts/guard.ipynb #8451beb3
 class Pool(Places):
     "Kernels that are made ahead, within the places there are"
     def fill_if_needed(self, *args, notebook_name=None, **kwargs):
@@ -150,7 +155,7 @@ class Pool(Places):
         self.give(kernel_id)
         return kernel_id
 
-# %% ../nbs/parts/guard.ipynb #9c540754
+# %% ../nbs/parts/guard.ipynb #da0d5eca
 class Kernels(Pool):
     "How kernels end"
     def notify_connect(self, kernel_id):
@@ -194,17 +199,19 @@ class Kernels(Pool):
         self.every.stop()
         await super().shutdown_all(now=True)
 
-# %% ../nbs/parts/guard.ipynb #250aa678
+# %% ../nbs/parts/guard.ipynb #53547961
 class Page(Guarded, TornadoVoilaHandler):
     "The page, and a kernel with it"
+    SUPPORTED_METHODS,kernel_id = ('GET',),None
     async def get(self, path=None):
         self.request.arguments.clear()
-        await self.kernel_manager.admit(self)
         asking.set(self)
-        try: await super().get()
-        finally: self.kernel_manager.coming.discard(self)
+        try:
+            await self.kernel_manager.admit(self)
+            await super().get()
+        finally: self.kernel_manager.sent(self)
 
-# %% ../nbs/parts/guard.ipynb #fab5a085
+# %% ../nbs/parts/guard.ipynb #9e33896c
 class Owner(Authorizer):
     "A kernel is for the visitor whose page it was made for"
     def is_authorized(self, handler, user, action, resource):
@@ -222,9 +229,8 @@ class KernelModel(Guarded, KernelHandler):
 
 class Channels(Guarded, VoilaKernelWebsocketHandler):
     "The connection of a page to its kernel"
-    def check_origin(self, origin=None): return same_origin(self)
-
     async def pre_get(self):
+        if not same_origin(self): raise HTTPError(403)
         if len(self.kernel_manager.sockets.get(self.kernel_id, ()))>=4: raise HTTPError(403)
         await super().pre_get()
 
@@ -256,8 +262,9 @@ class Health(Guarded, RequestHandler):
     def get(self):
         kernels = self.settings['kernel_manager']
         self.finish(dict(visitors=kernels.taken, places=self.settings['guard'].visitors, ready=kernels.ready))
+    head = get
 
-# %% ../nbs/parts/guard.ipynb #d71e1c46
+# %% ../nbs/parts/guard.ipynb #45e7f2cd
 made_by_voila = voila.app.voila_kernel_manager_factory # Voila makes the class of its kernel manager when it starts; ours goes on top of it
 extensions = '@jupyter-widgets/jupyterlab-manager','anywidget','@voila-dashboards/widgets-manager[78]'
 
@@ -268,6 +275,9 @@ class Guard(voila.app.Voila):
     patience = Int(60, help='Seconds to wait for a page that lost its connection').tag(config=True)
     frame = Unicode('', help='Origin that may show the page in a frame').tag(config=True)
     private = Bool(False, help='Only for browsers on this machine').tag(config=True)
+
+    @default('authorizer_class')
+    def _owner(self): return Owner
 
     def init_settings(self):
         voila.app.voila_kernel_manager_factory = lambda *args,**kwargs: type('VisitorKernels', (Kernels, made_by_voila(*args, **kwargs)), {})
@@ -283,7 +293,7 @@ class Guard(voila.app.Voila):
                     voila_configuration=self.voila_configuration)
         kernel = r'(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)'
         rules = [('/', Page, page), ('/healthz', Health), (f'/api/kernels/{kernel}', KernelModel), (f'/api/kernels/{kernel}/channels', Channels),
-                 (f'/leave/{kernel}', Leave), ('/voila/templates/((?:eyewear|lab|base)/static/.+)', TemplateFiles),
+                 (f'/leave/{kernel}', Leave), (r'/voila/templates/((?:eyewear|lab|base)/static/\w[\w.-]*)', TemplateFiles),
                  ('/voila/static/(.+)', Files, dict(paths=self.static_paths)),
                  (f"/voila/labextensions/((?:{'|'.join(extensions)})/.+)", Files, dict(paths=self.labextensions_path))]
         return [(url_path_join(self.server_url, path), *rest) for path,*rest in rules]
@@ -294,7 +304,7 @@ class Guard(voila.app.Voila):
         self.app.listen = lambda port,ip: plain(port, ip, max_body_size=2**16, idle_connection_timeout=90, xheaders=True)
         super().listen()
 
-# %% ../nbs/parts/guard.ipynb #9819d30a
+# %% ../nbs/parts/guard.ipynb #810fb321
 _static = Path(eyewear.__file__).parent/'static'
 
 def main():
