@@ -224,10 +224,13 @@ def app(
     model:str=None,     # Model file; by default $EYEWEAR_MODEL, else the newest run's, else deploy/eyewear.onnx
     port:int=8866,      # Port to listen on; 0 for any free one
     ip:str='127.0.0.1', # Address to listen on; 0.0.0.0 for every one of this machine
+    visitors:int=None,  # How many people at once; by default as many as the memory holds, at most 30
+    pool:int=1,         # Pages made ahead, so that they open at once
+    frame:str='',       # The one site that may show the app in a frame, as https://huggingface.co
 ):
     "Serve the app until Ctrl-C"
     from eyewear.serve import serve
-    serve(model, port, ip)
+    serve(model, port, ip, visitors, pool, frame)
 
 # %% ../nbs/parts/run.ipynb #3f1c0b52
 @call_parse

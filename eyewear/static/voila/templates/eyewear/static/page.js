@@ -1,0 +1,64 @@
+// What a page does about its server: waits quietly for its widgets, says when the kernel is gone, gives the kernel back when the visitor leaves
+const OUTPUT = 'script[type="application/vnd.voila.cell-output+json"]'
+const GONE = 'This page has ended: the server has closed it, or has started anew.'
+const LOST = 'The connection to the server is lost. This page tries to get it back.'
+const SLOW = 'This takes longer than it should.'
+const byId = id => document.getElementById(id)
+const base = () => document.body.dataset.baseUrl
+
+function notice(text) {
+  byId('notice').hidden = !text
+  byId('notice').firstElementChild.textContent = text
+}
+
+// Light or dark, as the visitor's system is
+const dark = matchMedia('(prefers-color-scheme: dark)')
+function theme() {
+  document.body.dataset.jpThemeLight = String(!dark.matches)
+  document.body.dataset.jpThemeName = dark.matches ? 'JupyterLab Dark' : 'JupyterLab Light'
+}
+dark.addEventListener('change', theme)
+theme()
+
+// Voila calls this when its scripts are up; then the kernel is connected and the widgets are drawn
+window.cellLoaded = true
+window.voila_finish = () => show()
+
+function drawn() {
+  if (document.querySelector(OUTPUT)) return false
+  return [...document.querySelectorAll('.jp-OutputArea-output')].every(o => o.childElementCount || o.textContent)
+}
+
+let kernel, ended = false
+function show(since = performance.now()) {
+  const late = performance.now() - since > 20000
+  if (!kernel && (kernel = window.jupyterapp?.widgetManager?.kernel)) watch()
+  if (!late && !(kernel && drawn())) return setTimeout(show, 30, since)
+  document.body.classList.remove('loading')
+  if (!kernel) end()
+  else if (!ended) notice('')
+}
+
+setTimeout(() => { if (document.body.classList.contains('loading') && byId('notice').hidden) notice(SLOW) }, 30000)
+
+// The kernel, and the connection to it
+function end() { ended = true; notice(GONE) }
+
+function watch() {
+  let timer
+  kernel.statusChanged.connect((_, status) => { if (['dead', 'restarting', 'autorestarting'].includes(status)) end() })
+  kernel.connectionStatusChanged.connect((_, status) => {
+    clearTimeout(timer)
+    if (ended) return
+    if (status === 'connected') notice('')
+    else timer = setTimeout(() => ended || notice(LOST), 5000)
+  })
+}
+
+// Leaving: the kernel goes back at once, and a page that the browser kept comes back new
+addEventListener('pagehide', () => {
+  const config = byId('jupyter-config-data')
+  if (config) navigator.sendBeacon(`${base()}leave/${JSON.parse(config.textContent).kernelId}`)
+})
+addEventListener('pageshow', e => { if (e.persisted) location.reload() })
+document.addEventListener('click', e => { if (e.target.closest('#notice button')) location.reload() })

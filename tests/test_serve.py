@@ -1,0 +1,480 @@
+"The guarded server: who may come in, what may be had, and what a visitor sees when it goes wrong."
+import asyncio, http.client, json, os, re, subprocess, sys, threading, time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+import psutil, pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+from eyewear import serve as serve_module
+from eyewear.guard import cookie_options, page_headers
+from eyewear.serve import app_notebook, free_port
+from tinymodel import tiny_model
+
+ROOT = Path(__file__).resolve().parent.parent
+BUSY = 25                                                            # seconds that a busy machine may take for anything here
+
+def until(f, patience=BUSY):
+    "Wait until `f()` is true, and return it"
+    end = time.monotonic()+patience
+    while not (out := f()):
+        assert time.monotonic() < end, 'it never came true'
+        time.sleep(.1)
+    return out
+
+class Site:
+    "A running server, seen from outside"
+    def __init__(self, proc, port): self.proc, self.port, self.host, self.url = proc, port, f'127.0.0.1:{port}', f'http://127.0.0.1:{port}/'
+
+    def ask(self, path, method='GET', body=None, **headers):
+        "An answer: status, headers, text; the path goes out as it is written"
+        con = http.client.HTTPConnection('127.0.0.1', self.port, timeout=BUSY)
+        try:
+            con.request(method, path, body, {k.replace('_', '-'): v for k, v in headers.items()})
+            res = con.getresponse()
+            return SimpleNamespace(status=res.status, headers=res.headers, text=res.read().decode(errors='replace'))
+        finally: con.close()
+
+    @property
+    def health(self): return json.loads(self.ask('/healthz').text)
+    @property
+    def kernels(self): return [o for o in psutil.Process(self.proc.pid).children(recursive=True) if is_kernel(o)]
+    def quiet(self): return until(lambda: self.health['visitors'] == 0)
+
+def is_kernel(proc):
+    try: return 'ipykernel' in ' '.join(proc.cmdline())
+    except psutil.Error: return False
+
+@contextmanager
+def serving(model, **guard):
+    "The app with these settings of the guard"
+    port = free_port(0)
+    site = Site(serve_module._start(app_notebook(), model, port, '127.0.0.1', guard), port)
+    try:
+        serve_module._wait(site.proc, site.url, guard['pool'])
+        yield site
+    finally: serve_module._stop(site.proc)
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory): return tiny_model(tmp_path_factory.mktemp('serve')/'eyewear.onnx')
+
+@pytest.fixture(scope='module')
+def public(model):
+    "Three places, one page made ahead"
+    with serving(model, visitors=3, pool=1) as s: yield s
+
+@pytest.fixture(scope='module')
+def around():
+    "Another site, which shows the page in a frame: its address; the page's is put in after `?`"
+    class Around(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header('Content-Type', 'text/html')
+            self.end_headers()
+            self.wfile.write(f'<iframe src="{self.path.partition("?")[2]}" width=600 height=500></iframe>'.encode())
+        def log_message(self, *args): pass
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Around)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://localhost:{server.server_port}'
+    server.shutdown()
+
+@pytest.fixture(scope='module')
+def framed(model, around):
+    "One place, nothing made ahead, for browsers of this machine, in the frame of one site"
+    with serving(model, visitors=1, pool=0, private=True, frame=around) as s: yield s
+
+@pytest.fixture(scope='module')
+def hasty(model):
+    "One place, nothing made ahead, little patience"
+    with serving(model, visitors=1, pool=0, patience=2) as s: yield s
+
+class Visitor:
+    "Somebody without a browser: a page, its cookie and its kernel"
+    def __init__(self, site, cookie=''):
+        self.site, res = site, site.ask('/', Cookie=cookie)
+        self.status, self.text, self.headers = res.status, res.text, res.headers
+        self.cookie = res.headers.get('Set-Cookie', cookie).split(';')[0]
+        self.kernel = (re.findall(r'"kernelId": "([\w-]{36})"', res.text) or [None])[0]
+
+    def leave(self, kernel=None, **headers):
+        head = dict(Cookie=self.cookie, Origin=self.site.url[:-1]) | headers
+        return self.site.ask(f'/leave/{kernel or self.kernel}', 'POST', '', **head).status
+
+    async def connect(self, kernel=None, **headers):
+        "A websocket to a kernel, as the page opens it"
+        head = dict(Cookie=self.cookie, Origin=self.site.url[:-1]) | headers
+        url = f'ws://{self.site.host}/api/kernels/{kernel or self.kernel}/channels?session_id=test'
+        return await websocket_connect(HTTPRequest(url, headers={k: v for k, v in head.items() if v}, request_timeout=BUSY))
+
+    def refused(self, kernel=None, **headers):
+        "The status that a websocket is refused with"
+        async def go():
+            with pytest.raises(HTTPClientError) as e: await self.connect(kernel, **headers)
+            return e.value.code
+        return asyncio.run(go())
+
+@pytest.fixture(scope='module')
+def two(public):
+    "Two people who do not know each other"
+    a, b = Visitor(public), Visitor(public)
+    yield a, b
+    for v in (a, b): v.leave()
+
+def message(kind, **content):
+    head = dict(msg_id=kind, username='', session='test', msg_type=kind, version='5.3')
+    return json.dumps(dict(header=head, parent_header={}, metadata={}, content=content, channel='shell'))
+
+async def answers(ws, *messages):
+    "What the kernel says to `messages`, up to the answer to a last question after its health"
+    for m in (*messages, message('kernel_info_request')): await ws.write_message(m)
+    said = []
+    while not said or said[-1] != 'kernel_info_reply': said.append(json.loads(await asyncio.wait_for(ws.read_message(), BUSY))['msg_type'])
+    return said
+
+# -- A kernel is for its owner
+
+def test_visitor_reaches_the_own_kernel(two):
+    async def go():
+        ws = await two[0].connect()
+        said = await answers(ws)
+        ws.close()
+        return said
+    assert two[0].status == 200 and two[0].kernel != two[1].kernel and two[0].cookie != two[1].cookie
+    assert 'kernel_info_reply' in asyncio.run(go())
+    assert two[0].site.ask(f'/api/kernels/{two[0].kernel}', Cookie=two[0].cookie).status == 200
+
+def test_kernel_of_another_is_refused(two):
+    a, b = two
+    assert a.refused(b.kernel) == a.refused(Cookie='') == a.refused(Cookie=b.cookie) == a.refused(Cookie=a.cookie[:-4]+'0000') == 403
+    assert a.site.ask(f'/api/kernels/{b.kernel}', Cookie=a.cookie).status == 403
+    assert a.leave(b.kernel) == 403 and b.site.ask(f'/api/kernels/{b.kernel}', Cookie=b.cookie).status == 200
+
+@pytest.mark.parametrize('origin', ['http://elsewhere.example', 'null', '', 'http://127.0.0.1', 'http://127.0.0.1:{port}.elsewhere.example'])
+def test_another_origin_is_refused(two, origin):
+    origin = origin.format(port=two[0].site.port)
+    assert two[0].refused(Origin=origin) == 403 and two[0].leave(Origin=origin) == 403
+
+def test_kernel_that_is_not_there_is_refused(two):
+    for kernel in ('00000000-0000-0000-0000-000000000000', '0-0-0-0-0'): assert two[0].refused(kernel) == 403
+
+def test_cookie_says_nothing_to_scripts_and_other_sites(two):
+    flags = [o.strip() for o in two[0].headers['Set-Cookie'].split(';')[1:]]
+    assert {'HttpOnly', 'SameSite=Lax', 'Path=/'} == set(flags)       # no Expires: it ends with the browser
+
+def test_no_code_and_no_restart_from_a_visitor(two):
+    async def go():
+        ws = await two[0].connect()
+        code = message('execute_request', code='raise SystemExit', silent=False)
+        said = await answers(ws, code, message('shutdown_request', restart=True), message('interrupt_request'), message('input_reply'))
+        ws.close()
+        return said
+    said = asyncio.run(go())
+    assert not {'execute_reply', 'shutdown_reply', 'error', 'stream', 'interrupt_reply'} & set(said)
+    assert len(two[0].site.kernels) >= 2
+
+def test_few_connections_for_one_page(two):
+    async def go():
+        some = [await two[0].connect() for _ in range(3)]             # of one session: each takes the place of the one before
+        assert 'kernel_info_reply' in await answers(some[-1])
+        many = []
+        for i in range(8):
+            url = f'ws://{two[0].site.host}/api/kernels/{two[0].kernel}/channels?session_id=s{i}'
+            try: many.append(await websocket_connect(HTTPRequest(url, headers=dict(Cookie=two[0].cookie, Origin=two[0].site.url[:-1]), request_timeout=BUSY)))
+            except HTTPClientError as e: assert e.code == 403; break
+        for ws in (*some, *many): ws.close()
+        return len(many)
+    assert asyncio.run(go()) <= 4
+
+# -- Nothing but the page
+
+FORBIDDEN = '''/app.ipynb /nbs/app.ipynb /eyewear.onnx /voila/files/app.ipynb /voila/files/eyewear.onnx /voila/files/../serve.py /voila/render/app.ipynb /voila/tree
+/voila/api/contents /api/contents /api/contents/app.ipynb /api/terminals /api/kernels /api/kernelspecs /api/sessions /api/status /api/me /api/config/x /login /logout
+/metrics /files/app.ipynb /tree /lab /static/ /voila/static/ /voila/static/../app.py /voila/static/..%2f..%2f..%2fetc%2fpasswd /voila/static/%2fetc%2fpasswd
+/voila/templates/eyewear/index.html.j2 /voila/templates/eyewear/static/../index.html.j2 /voila/templates/eyewear/static/..%2findex.html.j2 /voila/templates/../static/x
+/voila/templates/ /voila/templates/x /voila/templates/lab/static/ /voila/labextensions/ /voila/labextensions/anywidget/ /voila/labextensions/jupyterlab_pygments/package.json
+/voila/labextensions/anywidget/../../../../../etc/passwd /voila/api/shutdown/0-0-0-0-0 /voila/api/themes/x /voila/query/0-0-0-0-0 /voila/execution/0-0-0-0-0
+/leave/0-0-0-0-0 /index.html /.env /.git/config //etc/passwd /%00 /healthz/x'''.split()
+
+def test_nothing_but_the_page_can_be_had(public):
+    before = public.health['visitors']
+    for path in FORBIDDEN:
+        res = public.ask(path)
+        assert res.status in (400, 403, 404, 405), (path, res.status)
+        assert not re.search(r'Traceback|\.py\b|site-packages|"cells"|'+re.escape(str(ROOT)), res.text), path
+    assert public.health['visitors'] == before                        # no address but the page starts a kernel
+
+@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'])
+def test_nothing_can_be_written(two, method):
+    for path in ('/', '/healthz', '/api/kernels', f'/api/kernels/{two[0].kernel}', '/voila/static/voila.js'):
+        res = two[0].site.ask(path, method, '{}', Cookie=two[0].cookie, Origin=two[0].site.url[:-1])
+        assert res.status in (403, 404, 405), (path, res.status)
+    assert two[0].site.ask(f'/api/kernels/{two[0].kernel}', Cookie=two[0].cookie).status == 200
+
+def test_large_body_is_not_read(public):
+    try: assert public.ask('/leave/0-0-0-0-0', 'POST', b'x'*2**20).status in (400, 413)
+    except (ConnectionError, http.client.HTTPException): pass         # hung up on
+    assert public.health['places'] == 3
+
+def test_every_answer_has_the_headers(public):
+    v = Visitor(public)
+    answers = [v] + [public.ask(o) for o in ('/healthz', '/nothing', '/voila/static/voila.js', '/voila/static/nothing', '/voila/templates/eyewear/static/page.js',
+               f'/api/kernels/{v.kernel}', '/leave/0-0-0-0-0', '/voila/labextensions/anywidget/package.json')]
+    assert [o.status for o in answers] == [200, 200, 404, 200, 404, 200, 403, 405, 200]
+    for o in answers:
+        assert {k: o.headers[k] for k in page_headers()} == page_headers() and 'Server' not in o.headers
+    v.leave()
+
+def test_headers_say_what_they_should():
+    csp = dict(o.split(' ', 1) for o in page_headers()['Content-Security-Policy'].split('; '))
+    assert csp['default-src'] == csp['base-uri'] == csp['form-action'] == csp['frame-ancestors'] == "'none'"
+    assert csp['connect-src'] == "'self'" and 'unsafe-inline' not in csp['script-src'] and not re.search(r'https?:|\*', ' '.join(csp.values()))
+    assert page_headers()['X-Content-Type-Options'] == 'nosniff' and 'camera=(self)' in page_headers()['Permissions-Policy']
+
+def test_page_has_no_script_of_its_own_and_asks_nobody_else(public):
+    v = Visitor(public)
+    for attrs, body in re.findall(r'<script([^>]*)>(.*?)</script>', v.text, re.S): assert 'src=' in attrs and not body.strip() or 'json' in attrs
+    assert not re.search(r'(src|href)="(https?:)?//', v.text) and '<html lang="en">' in v.text and 'name="viewport"' in v.text
+    v.leave()
+
+def test_template_cannot_be_chosen(public):
+    res = public.ask('/?template=base&theme=dark')
+    assert res.status == 200 and 'page.js' in res.text and 'theme-dark"' not in res.text
+
+def test_health_is_for_everybody_and_sets_no_cookie(public):
+    res = public.ask('/healthz')
+    assert res.status == 200 and set(json.loads(res.text)) == {'visitors', 'places', 'ready'} and 'Set-Cookie' not in res.headers
+    assert public.ask('/voila/templates/base/static/voila.js').status == 200
+
+# -- Places
+
+def test_places_fill_up_and_come_free(public, two):
+    for v in two: v.leave()
+    public.quiet()
+    inside = [Visitor(public) for _ in range(3)]
+    assert [o.status for o in inside] == [200]*3 and len({o.kernel for o in inside}) == 3
+    for _ in range(3):                                                # again and again: a refusal leaves nothing behind
+        late = Visitor(public)
+        assert late.status == 503 and late.headers['Retry-After'] == '60' and 'Many people are here' in late.text and not late.kernel
+    assert public.health == dict(visitors=3, places=3, ready=0) and len(public.kernels) == 3
+    again = Visitor(public, inside[0].cookie)                         # who loads the page again keeps the place
+    assert again.status == 200 and again.kernel != inside[0].kernel and public.health['visitors'] == 3
+    assert Visitor(public).status == 503
+    assert inside[1].leave() == 204 and inside[1].leave() == 403
+    new = Visitor(public)
+    assert new.status == 200 and Visitor(public).status == 503
+    for v in (again, inside[2], new): assert v.leave() == 204
+    until(lambda: public.health == dict(visitors=0, places=3, ready=1))
+    until(lambda: len(public.kernels) == 1)
+
+def test_page_that_was_left_without_a_word_gives_its_kernel_back(hasty):
+    v = Visitor(hasty)
+    async def go():
+        ws = await v.connect()
+        await asyncio.sleep(3*2)                                      # while a page is open it keeps its kernel
+        assert hasty.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 200
+        ws.close()
+    asyncio.run(go())
+    hasty.quiet()
+    assert hasty.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 403
+    until(lambda: not hasty.kernels)
+
+def test_page_that_was_never_looked_at_gives_its_kernel_back(hasty):
+    assert Visitor(hasty).status == 200                               # a crawler, say
+    hasty.quiet()
+
+def test_page_that_nobody_touches_makes_room(hasty):
+    hasty.quiet()
+    async def go():
+        ws = await Visitor(hasty).connect()
+        await answers(ws)
+        loop = asyncio.get_running_loop()
+        first = await loop.run_in_executor(None, Visitor, hasty)
+        while (late := await loop.run_in_executor(None, Visitor, hasty)).status == 503: await asyncio.sleep(1)
+        assert first.status == 503 and late.status == 200
+        while await asyncio.wait_for(ws.read_message(), BUSY): pass   # hung up on
+    asyncio.run(go())
+    hasty.quiet()
+
+def test_page_made_ahead_that_died_is_made_anew(public):
+    public.quiet()
+    until(lambda: public.health['ready'] == 1)
+    [old] = until(lambda: len(public.kernels) == 1 and public.kernels)
+    old.kill()
+    until(lambda: public.health['ready'] == 1 and [o.pid for o in public.kernels] not in ([old.pid], []))
+    v = Visitor(public)
+    assert v.status == 200 and public.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 200
+    v.leave()
+
+# -- In a browser
+
+class Tab:
+    "A page in a browser, and what it asked for"
+    def __init__(self, browser, url, **options):
+        self.context = browser.new_context(**options)
+        self.page, self.asked, self.errors = self.context.new_page(), [], []
+        self.page.on('request', lambda r: self.asked.append(r.url))
+        self.page.on('console', lambda m: self.errors.append(m.text) if m.type == 'error' else None)
+        self.page.on('pageerror', lambda e: self.errors.append(str(e)))
+        self.url = url
+
+    def open(self):
+        self.status = self.page.goto(self.url, timeout=BUSY*1000).status
+        return self
+
+    def ready(self, place=None):
+        (place or self.page).get_by_role('button', name='Classify').wait_for(timeout=BUSY*1000)
+        return self
+
+    @property
+    def notice(self): return self.page.locator('#notice')
+    @property
+    def kernel(self): return json.loads(self.page.locator('#jupyter-config-data').text_content())['kernelId']
+    def __enter__(self): return self
+    def __exit__(self, *args): self.context.close()
+
+@pytest.mark.parametrize('scheme,back', [('light', 'rgb(255, 255, 255)'), ('dark', 'rgb(18, 21, 23)')])
+def test_page_opens_without_a_jump_and_asks_only_its_own_server(browser, public, scheme, back):
+    public.quiet()
+    until(lambda: public.health['ready'] == 1)
+    shifts = "window.shifts = []; new PerformanceObserver(l => shifts.push(...l.getEntries().map(o => o.value))).observe({type: 'layout-shift', buffered: true})"
+    with Tab(browser, public.url, color_scheme=scheme) as tab:
+        tab.page.add_init_script(shifts)
+        tab.open().ready()
+        assert [o for o in tab.asked if not o.startswith((public.url, 'data:', 'blob:'))] == [] and tab.errors == []
+        assert tab.page.title() == 'Photo classifier' and not tab.notice.is_visible() and sum(tab.page.evaluate('shifts')) < .01
+        assert tab.page.evaluate('getComputedStyle(document.documentElement).backgroundColor') == back
+        assert tab.page.evaluate('document.body.dataset.jpThemeLight') == str(scheme == 'light').lower()
+        assert tab.page.evaluate("fetch('http://localhost:9/').then(() => 'went out', e => 'stayed')") == 'stayed'
+    public.quiet()
+
+def test_page_fits_a_phone(browser, public):
+    with Tab(browser, public.url, viewport=dict(width=360, height=420)) as tab:
+        tab.open().ready()
+        assert tab.page.evaluate('document.scrollingElement.scrollWidth') == 360
+        tab.page.get_by_role('button', name='Classify').click()
+
+def test_dead_kernel_is_said_and_the_page_can_be_loaded_again(browser, public):
+    public.quiet()
+    with Tab(browser, public.url) as tab:
+        tab.open().ready()
+        old = tab.kernel
+        [proc] = [o for o in public.kernels if old in ' '.join(o.cmdline())]
+        proc.kill()
+        tab.notice.get_by_text('This page has ended').wait_for(timeout=BUSY*1000)
+        assert public.health['visitors'] == 0                         # the place is free
+        tab.page.get_by_role('button', name='Load the page again').click()
+        until(lambda: tab.page.locator('#jupyter-config-data').count() and tab.kernel != old)
+        tab.ready()
+        assert not tab.notice.is_visible()
+
+def test_lost_connection_is_said_until_it_is_back(browser, public):
+    public.quiet()
+    with Tab(browser, public.url) as tab:
+        open_, lost = [], []
+        def route(ws):
+            if lost: return ws.close()
+            ws.connect_to_server()
+            open_.append(ws)
+        tab.page.route_web_socket(re.compile('/channels'), route)
+        tab.open().ready()
+        lost.append(True)
+        for ws in open_: ws.close()
+        tab.notice.get_by_text('The connection to the server is lost').wait_for(timeout=BUSY*1000)
+        assert tab.page.get_by_role('button', name='Load the page again').is_visible()
+
+def test_kernel_that_was_taken_away_is_said(browser, public):
+    "The same browser needs the place for another page"
+    public.quiet()
+    others = [Visitor(public) for _ in range(2)]
+    with Tab(browser, public.url) as tab:
+        tab.open().ready()
+        second = tab.context.new_page()
+        assert second.goto(public.url, timeout=BUSY*1000).status == 200
+        tab.notice.get_by_text('This page has ended').wait_for(timeout=BUSY*1000)
+        for v in others: v.leave()
+
+@pytest.mark.parametrize('path,status,says', [('nothing', 404, 'No such page'), ('api/kernels/0-0-0-0-0', 403, 'Not for this visit')])
+def test_error_is_a_page_with_a_sentence(browser, public, path, status, says):
+    with Tab(browser, public.url+path) as tab:
+        assert tab.open().status == status and tab.page.get_by_role('heading', name=says).is_visible()
+        assert [o for o in tab.asked if not o.startswith(public.url)] == []
+        tab.page.get_by_role('link', name='Go to the page').click()
+        tab.ready()
+
+# -- One place, a frame, this machine alone
+
+def test_page_that_is_left_gives_its_place_back_at_once(browser, framed):
+    "It is the goodbye that does it: patience is a minute here"
+    framed.quiet()
+    with Tab(browser, framed.url) as tab:
+        tab.open().ready()
+        old = tab.kernel
+        tab.page.reload()                                             # the new page is asked for while the old one has the only place
+        tab.ready()
+        assert tab.kernel != old and framed.health['visitors'] == 1
+        with Tab(browser, framed.url) as other:
+            assert other.open().status == 503 and other.page.get_by_role('heading', name='Open elsewhere').is_visible()
+            tab.page.goto('about:blank')
+            start = time.monotonic()
+            framed.quiet()
+            assert time.monotonic()-start < 50
+            other.page.get_by_role('link', name='Try again').click()
+            other.ready()
+    framed.quiet()
+
+def test_page_in_the_frame_of_the_site_that_is_named(browser, framed, around):
+    framed.quiet()
+    with Tab(browser, f'{around}/?{framed.url}') as tab:
+        tab.open().ready(tab.page.frame_locator('iframe'))
+    framed.quiet()
+
+def test_page_in_no_other_frame(browser, public, framed, around):
+    for site, host in ((public, around), (framed, around.replace('localhost', '127.0.0.1'))):
+        with Tab(browser, f'{host}/?{site.url}') as tab:
+            tab.open()
+            until(lambda: [o for o in tab.errors if 'frame' in o.lower()])
+            assert not tab.page.frame_locator('iframe').get_by_role('button').count()
+
+def test_headers_and_cookie_for_a_frame(framed, around):
+    framed.quiet()
+    v = Visitor(framed)
+    assert f'frame-ancestors {around}' in v.headers['Content-Security-Policy'] and 'X-Frame-Options' not in v.headers
+    assert {'Secure', 'HttpOnly', 'SameSite=None', 'Partitioned'} <= {o.strip() for o in v.headers['Set-Cookie'].split(';')}
+    assert v.leave() == 204
+
+@pytest.mark.parametrize('host', ['elsewhere.example', 'elsewhere.example:8867', '192.0.2.7'])
+def test_private_page_is_for_this_machine(framed, host):
+    "A name that was pointed at this machine opens no door (DNS rebinding)"
+    assert framed.ask('/', Host=host).status == 403
+
+def test_review_is_private_and_for_one(monkeypatch, tmp_path):
+    from eyewear import clean, review, sources
+    got = {}
+    monkeypatch.setattr(serve_module, 'serve_page', lambda name, port, ip='127.0.0.1', model=None, guard={}, **env: got.update(guard, ip=ip))
+    monkeypatch.setattr(sources, 'last_dataset', lambda path: SimpleNamespace(path=tmp_path))
+    monkeypatch.setattr(clean, 'suspects', lambda ds: []); monkeypatch.setattr(review, 'save_queue', lambda *a: None)
+    monkeypatch.setattr(review, 'load_queue', lambda ds: [])
+    serve_module.serve_review()
+    assert got == dict(visitors=1, pool=0, private=True, ip='127.0.0.1')
+
+# -- Beside our server: Voila's extension of a Jupyter server
+
+def test_page_on_a_jupyter_server(browser, model, tmp_path):
+    port = free_port(0)
+    cmd = [sys.executable, '-m', 'jupyter_server', f'--ServerApp.root_dir={ROOT}', f'--port={port}', '--ip=127.0.0.1', '--no-browser', '--allow-root',
+           '--IdentityProvider.token=', '--ServerApp.port_retries=0', '--ServerApp.log_level=ERROR']
+    env = os.environ | dict(EYEWEAR_MODEL=str(model), EYEWEAR_HOME=str(tmp_path), JUPYTER_PREFER_ENV_PATH='1', JUPYTER_CONFIG_DIR=str(tmp_path))
+    proc = subprocess.Popen(cmd, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        site = Site(proc, port)
+        def up():
+            assert proc.poll() is None
+            try: return site.ask('/api').status == 200
+            except OSError: return False
+        until(up)
+        with Tab(browser, f'{site.url}voila/render/nbs/app.ipynb') as tab: tab.open().ready()
+    finally:
+        proc.terminate()
+        try: proc.wait(30)
+        finally: proc.kill()
