@@ -40,7 +40,7 @@ def crowd(b, command, home, clf):
             begun = []
             for p, own in zip(pages, files):
                 begun.append(time.perf_counter())
-                choose(p, p.get_by_role('button', name='photo').first, own[i])
+                choose(p, p.locator('.ed-area'), own[i])
             for p, own, t in zip(pages, files, begun):
                 p.locator('.ea-result > img').and_(p.get_by_alt_text(own[i].name, exact=True)).wait_for(timeout=PATIENCE)
                 waits.append(time.perf_counter()-t)

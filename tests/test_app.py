@@ -17,7 +17,7 @@ from badphotos import BAD, picture
 from tinymodel import tiny_model
 
 SERVE = 'import sys; from eyewear.serve import serve; serve(sys.argv[1], 0)'
-CHOOSE = re.compile('photo')
+CHOOSE = re.compile('Drop photos here|Choose photos')
 QUESTION = 'Is the person wearing glasses/sunglasses or a VR headset?'
 get = build_opener(ProxyHandler({})).open
 
