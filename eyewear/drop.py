@@ -8,7 +8,8 @@ Docs: https://OWNER.github.io/eyewear/parts/drop.html.md"""
 __all__ = ['max_photos', 'max_bytes', 'Arrival', 'PhotoDrop']
 
 # %% ../nbs/parts/drop.ipynb #f8445d3f
-import base64,logging
+import base64,sys,traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,10 @@ class PhotoDrop(anywidget.AnyWidget):
         self.callbacks.append(f)
 
 # %% ../nbs/parts/drop.ipynb #952d9330
+def _log(e):
+    "Put the traceback of `e` where only the owner of the server reads it: what a callback prints comes up nowhere under Voila"
+    with suppress(OSError, ValueError), open(sys.stderr.fileno(), 'w', closefd=False) as f: traceback.print_exception(e, file=f)
+
 @patch
 def _photo(self:PhotoDrop, msg, buffers):
     "The `Arrival` that `msg` asks for, or None"
@@ -78,7 +83,7 @@ def answer(self:PhotoDrop,
     if a := self._photo(msg, buffers):
         for f in self.callbacks:
             try: f(a)
-            except Exception:
-                logging.getLogger('eyewear.drop').exception(f'{a.name!r}: the function of `on_photo` failed')
+            except Exception as e:
+                _log(e)
                 wrong = f'{a.name}: something went wrong on the server; its log says what.'
     return dict(id=msg['id'] if isinstance(msg.get('id'), (str,int)) else None, wrong=wrong)

@@ -158,9 +158,10 @@ function render({model, el}) {
   for (const [name, does] of Object.entries(onDocument)) document.addEventListener(name, does)
 
   // -- The camera
-  let dialog = null
+  let dialog = null, asking = false
   async function takePhoto() {
-    camera.disabled = true
+    if (asking) return
+    asking = true
     say('')
     try {
       const stream = await navigator.mediaDevices.getUserMedia({video: {facingMode: 'user', width: {ideal: 1280}}})
@@ -168,7 +169,7 @@ function render({model, el}) {
       root.append(dialog)
       dialog.showModal()
     } catch (e) { say(CAMERA[e.name] ?? 'The camera cannot be used here. Please choose a photo.') }
-    camera.disabled = false
+    asking = false
   }
 
   model.on('msg:custom', onAnswer)
