@@ -87,7 +87,7 @@ def framed(model, around):
 @pytest.fixture(scope='module')
 def hasty(model):
     "One place, nothing made ahead, little patience"
-    with serving(model, visitors=1, pool=0, patience=2) as s: yield s
+    with serving(model, visitors=1, pool=0, patience=1) as s: yield s
 
 class Visitor:
     "Somebody without a browser: a page, its cookie and its kernel"
@@ -120,6 +120,17 @@ def two(public):
     a, b = Visitor(public), Visitor(public)
     yield a, b
     for v in (a, b): v.leave()
+
+@pytest.fixture
+def come():
+    "Visitors of a site, who leave it at the end of the test"
+    came = []
+    def come(site, cookie=''):
+        came.append(Visitor(site, cookie))
+        return came[-1]
+    yield come
+    for v in came:
+        if v.kernel: v.leave()
 
 def message(kind, **content):
     head = dict(msg_id=kind, username='', session='test', msg_type=kind, version='5.3')
@@ -216,14 +227,13 @@ def test_large_body_is_not_read(public):
     except (ConnectionError, http.client.HTTPException): pass         # hung up on
     assert public.health['places'] == 3
 
-def test_every_answer_has_the_headers(public):
-    v = Visitor(public)
+def test_every_answer_has_the_headers(public, come):
+    v = come(public)
     answers = [v] + [public.ask(o) for o in ('/healthz', '/nothing', '/voila/static/voila.js', '/voila/static/nothing', '/voila/templates/eyewear/static/page.js',
                f'/api/kernels/{v.kernel}', '/leave/0-0-0-0-0', '/voila/labextensions/anywidget/package.json')]
-    assert [o.status for o in answers] == [200, 200, 404, 200, 404, 200, 403, 405, 200]
+    assert [o.status for o in answers] == [200, 200, 404, 200, 403, 200, 403, 405, 200]
     for o in answers:
         assert {k: o.headers[k] for k in page_headers()} == page_headers() and 'Server' not in o.headers
-    v.leave()
 
 def test_headers_say_what_they_should():
     csp = dict(o.split(' ', 1) for o in page_headers()['Content-Security-Policy'].split('; '))
@@ -231,11 +241,10 @@ def test_headers_say_what_they_should():
     assert csp['connect-src'] == "'self'" and 'unsafe-inline' not in csp['script-src'] and not re.search(r'https?:|\*', ' '.join(csp.values()))
     assert page_headers()['X-Content-Type-Options'] == 'nosniff' and 'camera=(self)' in page_headers()['Permissions-Policy']
 
-def test_page_has_no_script_of_its_own_and_asks_nobody_else(public):
-    v = Visitor(public)
+def test_page_has_no_script_of_its_own_and_asks_nobody_else(public, come):
+    v = come(public)
     for attrs, body in re.findall(r'<script([^>]*)>(.*?)</script>', v.text, re.S): assert 'src=' in attrs and not body.strip() or 'json' in attrs
     assert not re.search(r'(src|href)="(https?:)?//', v.text) and '<html lang="en">' in v.text and 'name="viewport"' in v.text
-    v.leave()
 
 def test_template_cannot_be_chosen(public):
     res = public.ask('/?template=base&theme=dark')
@@ -248,30 +257,30 @@ def test_health_is_for_everybody_and_sets_no_cookie(public):
 
 # -- Places
 
-def test_places_fill_up_and_come_free(public, two):
+def test_places_fill_up_and_come_free(public, two, come):
     for v in two: v.leave()
     public.quiet()
-    inside = [Visitor(public) for _ in range(3)]
+    inside = [come(public) for _ in range(3)]
     assert [o.status for o in inside] == [200]*3 and len({o.kernel for o in inside}) == 3
     for _ in range(3):                                                # again and again: a refusal leaves nothing behind
-        late = Visitor(public)
+        late = come(public)
         assert late.status == 503 and late.headers['Retry-After'] == '60' and 'Many people are here' in late.text and not late.kernel
     assert public.health == dict(visitors=3, places=3, ready=0) and len(public.kernels) == 3
-    again = Visitor(public, inside[0].cookie)                         # who loads the page again keeps the place
+    again = come(public, inside[0].cookie)                         # who loads the page again keeps the place
     assert again.status == 200 and again.kernel != inside[0].kernel and public.health['visitors'] == 3
-    assert Visitor(public).status == 503
+    assert come(public).status == 503
     assert inside[1].leave() == 204 and inside[1].leave() == 403
-    new = Visitor(public)
-    assert new.status == 200 and Visitor(public).status == 503
+    new = come(public)
+    assert new.status == 200 and come(public).status == 503
     for v in (again, inside[2], new): assert v.leave() == 204
     until(lambda: public.health == dict(visitors=0, places=3, ready=1))
     until(lambda: len(public.kernels) == 1)
 
-def test_page_that_was_left_without_a_word_gives_its_kernel_back(hasty):
-    v = Visitor(hasty)
+def test_page_that_was_left_without_a_word_gives_its_kernel_back(hasty, come):
+    v = come(hasty)
     async def go():
         ws = await v.connect()
-        await asyncio.sleep(3*2)                                      # while a page is open it keeps its kernel
+        await asyncio.sleep(3*1)                                      # while a page is open it keeps its kernel
         assert hasty.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 200
         ws.close()
     asyncio.run(go())
@@ -279,32 +288,31 @@ def test_page_that_was_left_without_a_word_gives_its_kernel_back(hasty):
     assert hasty.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 403
     until(lambda: not hasty.kernels)
 
-def test_page_that_was_never_looked_at_gives_its_kernel_back(hasty):
-    assert Visitor(hasty).status == 200                               # a crawler, say
+def test_page_that_was_never_looked_at_gives_its_kernel_back(hasty, come):
+    assert come(hasty).status == 200                               # a crawler, say
     hasty.quiet()
 
-def test_page_that_nobody_touches_makes_room(hasty):
+def test_page_that_nobody_touches_makes_room(hasty, come):
     hasty.quiet()
     async def go():
-        ws = await Visitor(hasty).connect()
+        ws = await come(hasty).connect()
         await answers(ws)
         loop = asyncio.get_running_loop()
-        first = await loop.run_in_executor(None, Visitor, hasty)
-        while (late := await loop.run_in_executor(None, Visitor, hasty)).status == 503: await asyncio.sleep(1)
+        first = await loop.run_in_executor(None, come, hasty)
+        while (late := await loop.run_in_executor(None, come, hasty)).status == 503: await asyncio.sleep(1)
         assert first.status == 503 and late.status == 200
         while await asyncio.wait_for(ws.read_message(), BUSY): pass   # hung up on
     asyncio.run(go())
     hasty.quiet()
 
-def test_page_made_ahead_that_died_is_made_anew(public):
+def test_page_made_ahead_that_died_is_made_anew(public, come):
     public.quiet()
     until(lambda: public.health['ready'] == 1)
     [old] = until(lambda: len(public.kernels) == 1 and public.kernels)
     old.kill()
     until(lambda: public.health['ready'] == 1 and [o.pid for o in public.kernels] not in ([old.pid], []))
-    v = Visitor(public)
+    v = come(public)
     assert v.status == 200 and public.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 200
-    v.leave()
 
 # -- In a browser
 
@@ -383,16 +391,15 @@ def test_lost_connection_is_said_until_it_is_back(browser, public):
         tab.notice.get_by_text('The connection to the server is lost').wait_for(timeout=BUSY*1000)
         assert tab.page.get_by_role('button', name='Load the page again').is_visible()
 
-def test_kernel_that_was_taken_away_is_said(browser, public):
+def test_kernel_that_was_taken_away_is_said(browser, public, come):
     "The same browser needs the place for another page"
     public.quiet()
-    others = [Visitor(public) for _ in range(2)]
+    others = [come(public) for _ in range(2)]
     with Tab(browser, public.url) as tab:
         tab.open().ready()
         second = tab.context.new_page()
         assert second.goto(public.url, timeout=BUSY*1000).status == 200
         tab.notice.get_by_text('This page has ended').wait_for(timeout=BUSY*1000)
-        for v in others: v.leave()
 
 @pytest.mark.parametrize('path,status,says', [('nothing', 404, 'No such page'), ('api/kernels/0-0-0-0-0', 403, 'Not for this visit')])
 def test_error_is_a_page_with_a_sentence(browser, public, path, status, says):
@@ -436,12 +443,11 @@ def test_page_in_no_other_frame(browser, public, framed, around):
             until(lambda: [o for o in tab.errors if 'frame' in o.lower()])
             assert not tab.page.frame_locator('iframe').get_by_role('button').count()
 
-def test_headers_and_cookie_for_a_frame(framed, around):
+def test_headers_and_cookie_for_a_frame(framed, around, come):
     framed.quiet()
-    v = Visitor(framed)
+    v = come(framed)
     assert f'frame-ancestors {around}' in v.headers['Content-Security-Policy'] and 'X-Frame-Options' not in v.headers
     assert {'Secure', 'HttpOnly', 'SameSite=None', 'Partitioned'} <= {o.strip() for o in v.headers['Set-Cookie'].split(';')}
-    assert v.leave() == 204
 
 @pytest.mark.parametrize('host', ['elsewhere.example', 'elsewhere.example:8867', '192.0.2.7'])
 def test_private_page_is_for_this_machine(framed, host):
