@@ -9,7 +9,7 @@ __all__ = ['asking', 'made_by_voila', 'extensions', 'page_headers', 'cookie_opti
            'TemplateFiles', 'Places', 'Pool', 'Kernels', 'Page', 'Owner', 'same_origin', 'KernelModel', 'Channels',
            'Leave', 'Health', 'Guard', 'main']
 
-# %% ../nbs/parts/guard.ipynb #5f8c8ae2
+# %% ../nbs/parts/guard.ipynb #47fe3a3e
 import asyncio,contextlib,json,logging,os,sys,time
 from contextvars import ContextVar
 from datetime import timedelta
@@ -33,7 +33,7 @@ from voila.static_file_handler import MultiStaticFileHandler,TemplateStaticFileH
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler,read_header_from_binary_message
 
-# %% ../nbs/parts/guard.ipynb #68143538
+# %% ../nbs/parts/guard.ipynb #d03ba08a
 def page_headers(
     frame:str='', # Origin of the one site that may show the page in a frame
 )->dict:          # Header -> value
@@ -45,7 +45,7 @@ def page_headers(
             'Permissions-Policy': 'camera=(self), microphone=(), geolocation=(), payment=(), usb=()',
             **({} if frame else {'X-Frame-Options': 'DENY'})}
 
-# %% ../nbs/parts/guard.ipynb #2f594a65
+# %% ../nbs/parts/guard.ipynb #5cc50c20
 def cookie_options(
     frame:str='', # As for `page_headers`
 )->dict:          # For tornado's `set_signed_cookie`
@@ -55,7 +55,7 @@ def cookie_options(
     Morsel._flags.add('partitioned')
     return dict(samesite='None', secure=True, partitioned=True, expires_days=None)
 
-# %% ../nbs/parts/guard.ipynb #fcdbccd1
+# %% ../nbs/parts/guard.ipynb #618792f7
 class Guarded:
     "What all of our answers share: the headers, and pages for errors"
     def set_default_headers(self):
@@ -76,7 +76,7 @@ class Nothing(Guarded, RequestHandler):
 class Files(Guarded, MultiStaticFileHandler): "Scripts and styles of Voila and of its extensions"
 class TemplateFiles(Guarded, TemplateStaticFileHandler): "Scripts and styles of the template"
 
-# %% ../nbs/parts/guard.ipynb #897ebc20
+# %% ../nbs/parts/guard.ipynb #f6c689dc
 asking = ContextVar('asking', default=None) # The page that is being made
 
 class Places:
@@ -115,7 +115,7 @@ class Places:
         self.coming.discard(page)
         if page.kernel_id in self.owner and not self._kernel_connections.get(page.kernel_id): self.left[page.kernel_id] = time.monotonic()+2*self.parent.patience
 
-# %% ../nbs/parts/guard.ipynb #6680af70
+# %% ../nbs/parts/guard.ipynb #f6db829f
 class Pool(Places):
     "Kernels that are made ahead, within the places there are"
     def fill_if_needed(self, *args, notebook_name=None, **kwargs):
@@ -156,7 +156,7 @@ class Pool(Places):
         self.give(kernel_id)
         return kernel_id
 
-# %% ../nbs/parts/guard.ipynb #d6b3db14
+# %% ../nbs/parts/guard.ipynb #5e601b60
 class Kernels(Pool):
     "How kernels end"
     def notify_connect(self, kernel_id):
@@ -200,11 +200,14 @@ class Kernels(Pool):
         self.every.stop()
         await super().shutdown_all(now=True)
 
-# %% ../nbs/parts/guard.ipynb #6df73715
+# %% ../nbs/parts/guard.ipynb #d5db5566
 class Page(Guarded, TornadoVoilaHandler):
     "The page, and a kernel with it"
     SUPPORTED_METHODS,kernel_id = ('GET',),None
     async def get(self, path=None):
+        head,wanted = self.request.headers,('document','iframe' if self.settings['guard'].frame else 'document')
+        if head.get('Sec-Fetch-Dest', 'document') not in wanted: raise HTTPError(403)
+        if 'prefetch' in head.get('Sec-Purpose', ''): raise HTTPError(503)
         self.request.arguments.clear()
         asking.set(self)
         try:
@@ -212,7 +215,7 @@ class Page(Guarded, TornadoVoilaHandler):
             await super().get()
         finally: self.kernel_manager.sent(self)
 
-# %% ../nbs/parts/guard.ipynb #deed015c
+# %% ../nbs/parts/guard.ipynb #71faa096
 class Owner(Authorizer):
     "A kernel is for the visitor whose page it was made for"
     def is_authorized(self, handler, user, action, resource):
@@ -266,7 +269,7 @@ class Health(Guarded, RequestHandler):
         self.finish(dict(visitors=kernels.taken, places=self.settings['guard'].visitors, ready=kernels.ready))
     head = get
 
-# %% ../nbs/parts/guard.ipynb #b67d2e55
+# %% ../nbs/parts/guard.ipynb #8956963d
 made_by_voila = voila.app.voila_kernel_manager_factory # Voila makes the class of its kernel manager when it starts; ours goes on top of it
 extensions = '@jupyter-widgets/jupyterlab-manager','anywidget','@voila-dashboards/widgets-manager[78]'
 
@@ -306,7 +309,7 @@ class Guard(voila.app.Voila):
         self.app.listen = lambda port,ip: plain(port, ip, max_body_size=2**16, idle_connection_timeout=90, xheaders=True)
         super().listen()
 
-# %% ../nbs/parts/guard.ipynb #e638479b
+# %% ../nbs/parts/guard.ipynb #cc397f05
 _static = Path(eyewear.__file__).parent/'static'
 
 def main():

@@ -91,8 +91,8 @@ def hasty(model):
 
 class Visitor:
     "Somebody without a browser: a page, its cookie and its kernel"
-    def __init__(self, site, cookie=''):
-        self.site, res = site, site.ask('/', Cookie=cookie)
+    def __init__(self, site, cookie='', path='/'):
+        self.site, res = site, site.ask(path, Cookie=cookie)
         self.status, self.text, self.headers = res.status, res.text, res.headers
         self.cookie = res.headers.get('Set-Cookie', cookie).split(';')[0]
         self.kernel = (re.findall(r'"kernelId": "([\w-]{36})"', res.text) or [None])[0]
@@ -125,8 +125,8 @@ def two(public):
 def come():
     "Visitors of a site, who leave it at the end of the test"
     came = []
-    def come(site, cookie=''):
-        came.append(Visitor(site, cookie))
+    def come(*args, **kw):
+        came.append(Visitor(*args, **kw))
         return came[-1]
     yield come
     for v in came:
@@ -246,9 +246,15 @@ def test_page_has_no_script_of_its_own_and_asks_nobody_else(public, come):
     for attrs, body in re.findall(r'<script([^>]*)>(.*?)</script>', v.text, re.S): assert 'src=' in attrs and not body.strip() or 'json' in attrs
     assert not re.search(r'(src|href)="(https?:)?//', v.text) and '<html lang="en">' in v.text and 'name="viewport"' in v.text
 
-def test_template_cannot_be_chosen(public):
-    res = public.ask('/?template=base&theme=dark')
-    assert res.status == 200 and 'page.js' in res.text and 'theme-dark"' not in res.text
+def test_template_cannot_be_chosen(public, come):
+    v = come(public, path='/?template=base&theme=dark')
+    assert v.status == 200 and 'page.js' in v.text and 'theme-light' in v.text
+
+@pytest.mark.parametrize('name,value,status', [('Sec-Fetch-Dest', 'image', 403), ('Sec-Fetch-Dest', 'iframe', 403), ('Sec-Fetch-Dest', 'empty', 403),
+                                               ('Sec-Purpose', 'prefetch;prerender', 503)])
+def test_page_that_nobody_looks_at_costs_no_place(public, name, value, status):
+    before = public.health['visitors']
+    assert public.ask('/', **{name: value}).status == status and public.health['visitors'] == before
 
 def test_health_is_for_everybody_and_sets_no_cookie(public):
     res = public.ask('/healthz')
@@ -434,20 +440,23 @@ def test_page_in_the_frame_of_the_site_that_is_named(browser, framed, around):
     framed.quiet()
     with Tab(browser, f'{around}/?{framed.url}') as tab:
         tab.open().ready(tab.page.frame_locator('iframe'))
-    framed.quiet()
-
-def test_page_in_no_other_frame(browser, public, framed, around):
-    for site, host in ((public, around), (framed, around.replace('localhost', '127.0.0.1'))):
-        with Tab(browser, f'{host}/?{site.url}') as tab:
-            tab.open()
-            until(lambda: [o for o in tab.errors if 'frame' in o.lower()])
-            assert not tab.page.frame_locator('iframe').get_by_role('button').count()
+        tab.page.goto('about:blank')
+        framed.quiet()
 
 def test_headers_and_cookie_for_a_frame(framed, around, come):
     framed.quiet()
     v = come(framed)
     assert f'frame-ancestors {around}' in v.headers['Content-Security-Policy'] and 'X-Frame-Options' not in v.headers
     assert {'Secure', 'HttpOnly', 'SameSite=None', 'Partitioned'} <= {o.strip() for o in v.headers['Set-Cookie'].split(';')}
+
+def test_page_in_no_other_frame(browser, public, framed, around):
+    public.quiet()
+    for site, host in ((public, around), (framed, around.replace('localhost', '127.0.0.1'))):
+        with Tab(browser, f'{host}/?{site.url}') as tab:
+            tab.open()
+            until(lambda: [o for o in tab.errors if 'frame' in o.lower()])
+            assert not tab.page.frame_locator('iframe').get_by_role('button').count()
+    assert public.health['visitors'] == 0                             # it cost no place
 
 @pytest.mark.parametrize('host', ['elsewhere.example', 'elsewhere.example:8867', '192.0.2.7'])
 def test_private_page_is_for_this_machine(framed, host):
