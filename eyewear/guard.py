@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/parts/guard.html.md"""
 __all__ = ['made_by_voila', 'extensions', 'page_headers', 'cookie_options', 'Guarded', 'Nothing', 'Files', 'TemplateFiles',
            'Page', 'Owner', 'same_origin', 'KernelModel', 'Channels', 'Leave', 'Health', 'Guard', 'main']
 
-# %% ../nbs/parts/guard.ipynb #17b929a5
+# %% ../nbs/parts/guard.ipynb #4b75cf5a
 import contextlib,json,logging,os,sys
 from http.cookies import Morsel
 from pathlib import Path
@@ -29,20 +29,20 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler,read_header_from_binary_message
 from .places import Kernels,asking
 
-# %% ../nbs/parts/guard.ipynb #e4c9d67c
+# %% ../nbs/parts/guard.ipynb #47829543
 def page_headers(
     frame:str='', # Origin of the one site that may show the page in a frame
 )->dict:          # Header -> value
     "What every answer tells the browser to keep to"
     none,own = "'none'","'self'"
-    policy = dict(default=none, script=f"{own} 'unsafe-eval' blob:", style=f"{own} 'unsafe-inline'", img=f'{own} data: blob:', font=f'{own} data:',
+    policy = dict(default=none, script=f"{own} blob:", style=f"{own} 'unsafe-inline'", img=f'{own} data: blob:', font=f'{own} data:',
                   connect=own, media=f'{own} blob:', worker=f'{own} blob:')
     csp = [f'{k}-src {v}' for k,v in policy.items()] + [f'base-uri {none}', f'form-action {none}', f'frame-ancestors {frame or none}']
     return {'Content-Security-Policy': '; '.join(csp), 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'same-origin',
             'Permissions-Policy': 'camera=(self), microphone=(), geolocation=(), payment=(), usb=()',
             **({} if frame else {'X-Frame-Options': 'DENY'})}
 
-# %% ../nbs/parts/guard.ipynb #fe0ef8fb
+# %% ../nbs/parts/guard.ipynb #14692845
 def cookie_options(
     frame:str='', # As for `page_headers`
 )->dict:          # For tornado's `set_signed_cookie`
@@ -52,7 +52,7 @@ def cookie_options(
     Morsel._flags.add('partitioned')
     return dict(samesite='None', secure=True, partitioned=True, expires_days=None)
 
-# %% ../nbs/parts/guard.ipynb #33f471b5
+# %% ../nbs/parts/guard.ipynb #1db239f5
 class Guarded:
     "What all of our answers share: the headers, and pages for errors"
     def set_default_headers(self):
@@ -73,7 +73,7 @@ class Nothing(Guarded, RequestHandler):
 class Files(Guarded, MultiStaticFileHandler): "Scripts and styles of Voila and of its extensions"
 class TemplateFiles(Guarded, TemplateStaticFileHandler): "Scripts and styles of the template"
 
-# %% ../nbs/parts/guard.ipynb #8bd68b7b
+# %% ../nbs/parts/guard.ipynb #5d123ec1
 class Page(Guarded, TornadoVoilaHandler):
     "The page, and a kernel with it"
     SUPPORTED_METHODS,kernel_id = ('GET',),None
@@ -88,7 +88,7 @@ class Page(Guarded, TornadoVoilaHandler):
             await super().get()
         finally: self.kernel_manager.sent(self)
 
-# %% ../nbs/parts/guard.ipynb #4076873b
+# %% ../nbs/parts/guard.ipynb #83e7dbb8
 class Owner(Authorizer):
     "A kernel is for the visitor whose page it was made for"
     def is_authorized(self, handler, user, action, resource):
@@ -100,7 +100,7 @@ def same_origin(
     "Browsers send where a request comes from, and pages cannot change it"
     return urlsplit(handler.request.headers.get('Origin', '')).netloc.lower()==handler.request.host.lower()
 
-# %% ../nbs/parts/guard.ipynb #ac44bee3
+# %% ../nbs/parts/guard.ipynb #4a47680d
 class KernelModel(Guarded, KernelHandler):
     "Is the kernel alive? Nothing else can be asked"
     SUPPORTED_METHODS = ('GET',)
@@ -144,7 +144,7 @@ class Health(Guarded, RequestHandler):
         self.finish(dict(visitors=kernels.taken, places=self.settings['guard'].visitors, ready=kernels.ready))
     head = get
 
-# %% ../nbs/parts/guard.ipynb #7a162104
+# %% ../nbs/parts/guard.ipynb #5b97fa17
 made_by_voila = voila.app.voila_kernel_manager_factory # Voila makes the class of its kernel manager when it starts; ours goes on top of it
 extensions = '@jupyter-widgets/jupyterlab-manager','anywidget','@voila-dashboards/widgets-manager[78]'
 
@@ -185,7 +185,7 @@ class Guard(voila.app.Voila):
         self.app.listen = lambda port,ip: plain(port, ip, max_body_size=2**16, idle_connection_timeout=90, xheaders=True)
         super().listen()
 
-# %% ../nbs/parts/guard.ipynb #72235b80
+# %% ../nbs/parts/guard.ipynb #a4161f8b
 _static = Path(eyewear.__file__).parent/'static'
 
 def main():

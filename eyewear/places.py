@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/places.html.md"""
 # %% auto #0
 __all__ = ['asking', 'Places', 'Pool', 'Kernels']
 
-# %% ../nbs/parts/places.ipynb #666db6d6
+# %% ../nbs/parts/places.ipynb #85da96ad
 import asyncio,contextlib,time
 from contextvars import ContextVar
 from datetime import timedelta
@@ -56,7 +56,7 @@ class Places:
         k = page.kernel_id
         if k in self.owner and not self._kernel_connections.get(k): self.left[k] = time.monotonic()+2*self.parent.patience
 
-# %% ../nbs/parts/places.ipynb #c9d1b73c
+# %% ../nbs/parts/places.ipynb #43a6ff18
 class Pool(Places):
     "Kernels that are made ahead, within the places there are"
     def fill_if_needed(self, *args, notebook_name=None, **kwargs):
@@ -97,7 +97,7 @@ class Pool(Places):
         self.give(kernel_id)
         return kernel_id
 
-# %% ../nbs/parts/places.ipynb #6bbf9eb7
+# %% ../nbs/parts/places.ipynb #fccaa92f
 class Kernels(Pool):
     "How kernels end"
     def notify_connect(self, kernel_id):
