@@ -13,7 +13,7 @@ from eyewear.serve import app_notebook, free_port
 from tinymodel import tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
-BUSY = 25                                                            # seconds that a busy machine may take for anything here
+BUSY = 90                                                            # seconds that a busy machine may take for anything here
 
 def until(f, patience=BUSY):
     "Wait until `f()` is true, and return it"
@@ -462,16 +462,6 @@ def test_page_in_no_other_frame(browser, public, framed, around):
 def test_private_page_is_for_this_machine(framed, host):
     "A name that was pointed at this machine opens no door (DNS rebinding)"
     assert framed.ask('/', Host=host).status == 403
-
-def test_review_is_private_and_for_one(monkeypatch, tmp_path):
-    from eyewear import clean, review, sources
-    got = {}
-    monkeypatch.setattr(serve_module, 'serve_page', lambda name, port, ip='127.0.0.1', model=None, guard={}, **env: got.update(guard, ip=ip))
-    monkeypatch.setattr(sources, 'last_dataset', lambda path: SimpleNamespace(path=tmp_path))
-    monkeypatch.setattr(clean, 'suspects', lambda ds: []); monkeypatch.setattr(review, 'save_queue', lambda *a: None)
-    monkeypatch.setattr(review, 'load_queue', lambda ds: [])
-    serve_module.serve_review()
-    assert got == dict(visitors=1, pool=0, private=True, ip='127.0.0.1')
 
 # -- Beside our server: Voila's extension of a Jupyter server
 
