@@ -33,7 +33,7 @@ def app_notebook()->Path: # Path of the notebook
     "The notebook of the app"
     return page_notebook('app')
 
-# %% ../nbs/parts/serve.ipynb #b8683fa0
+# %% ../nbs/parts/serve.ipynb #ebcddf51
 def most_visitors(
     each:int=250*2**20, # Bytes a visitor may take
 )->int:                 # 2 to 30
@@ -196,4 +196,4 @@ def serve_review(
     if not (ds.path/'queue.json').exists():
         review.save_queue(ds, clean.suspects(ds))
     print(f'{len(review.load_queue(ds))} photos of {ds.path} are in question', flush=True)
-    serve_page('review', port, guard=dict(visitors=1, pool=0, private=True), EYEWEAR_DATASET=str(ds.path))
+    serve_page('review', port, guard=dict(visitors=4, pool=0, private=True), EYEWEAR_DATASET=str(ds.path))
