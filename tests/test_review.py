@@ -277,7 +277,7 @@ class Reviewer:
         return self.ready()
     def ready(self):
         self.page.locator('.er-cell').first.wait_for(timeout=60_000)
-        if self.page.locator('body[data-voila]').count(): self.page.wait_for_function('document.activeElement.className == "er"')
+        if self.page.locator('body[data-voila]').count(): self.page.locator('.er:focus').wait_for()
         return self
     @property
     def root(self): return self.page.locator('.er')
