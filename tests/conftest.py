@@ -1,5 +1,5 @@
 "What the tests share: a browser for those that open a page."
-import os, shutil, subprocess, sys
+import os, shutil, subprocess, sys, time
 from pathlib import Path
 import pytest
 
@@ -60,3 +60,10 @@ def browser(chromium):
         b = p.chromium.launch(executable_path=chromium, args=HUSH)
         yield b
         b.close()
+
+def comes_true(page, js, patience=60):
+    "Wait until `js` holds on `page`; Playwright's own `wait_for_function` makes code from text there, which our pages forbid"
+    end = time.monotonic()+patience
+    while not page.evaluate(js):
+        assert time.monotonic() < end, f'not true in {patience} s: {js}'
+        page.wait_for_timeout(50)

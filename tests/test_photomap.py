@@ -8,6 +8,7 @@ from eyewear import photomap, serve as serve_module
 from eyewear.core import DatasetError, MissingExtra
 from eyewear.dataset import Dataset
 from eyewear.photomap import ConfusionMap, PhotoMap, plot_map, project
+from conftest import comes_true
 from test_review import fetch, kernels, lab, log, pattern
 
 EVIL = '<img src=x onerror=document.title=1>'
@@ -250,9 +251,9 @@ def site(tmp_path_factory):
     (home/'board.json').write_text(json.dumps(dict(xy=b.xy.tolist(), queue=b.queue, names=b.names, rows=b.rows, labels=list(LABELS))))
     (home/'page.ipynb').write_text(notebook(CELLS))
     port = serve_module.free_port(0)
-    b.proc, b.url = serve_module._start(home/'page.ipynb', None, port, '127.0.0.1'), f'http://127.0.0.1:{port}/'
+    b.proc, b.url = serve_module._start(home/'page.ipynb', None, port, '127.0.0.1', dict(pool=0)), f'http://127.0.0.1:{port}/'
     try:
-        serve_module._wait(b.proc, b.url)
+        serve_module._wait(b.proc, b.url, 0)
         yield b
     finally: serve_module._stop(b.proc)
 
@@ -269,7 +270,7 @@ class Guest:
     def ready(self):
         self.canvas.wait_for(timeout=60_000)
         self.page.locator('.em-legend button').first.wait_for()
-        self.page.wait_for_function('document.querySelector(".em-canvas").width > 99')
+        comes_true(self.page, 'document.querySelector(".em-canvas").width > 99')
         return self
     def at(self, name):
         "Where on the canvas the photo is"
@@ -340,7 +341,7 @@ def test_choose_by_mouse_and_review(guest, site):
     guest.map.get_by_role('button', name='Review these 2').click()
     assert guest.reviewed(guest.map) == [a, c]
     guest.says('The review of 2 photos is below.')
-    guest.page.wait_for_function('document.activeElement.matches(".er:not(.em)")')
+    comes_true(guest.page, 'document.activeElement.matches(".er:not(.em)")')
     legend = lambda label, n: guest.map.get_by_role('button', name=f'{label} ({n})', exact=True).wait_for()
     was = site.ds.find(a).parent.name
     to = [o for o in LABELS if o != was][0]
@@ -428,7 +429,7 @@ def test_table_by_mouse(guest, site):
     guest.confusion.get_by_role('button', name=re.compile('^Review')).click()
     got = guest.reviewed(guest.confusion)
     assert set(got) == set(free)
-    guest.page.wait_for_function('document.activeElement.matches(".er:not(.em)")')
+    comes_true(guest.page, 'document.activeElement.matches(".er:not(.em)")')
     guest.page.keyboard.press('2')                                       # the model is right
     guest.count(0, 1, len(want)-1)
     guest.count(1, 1, sum((o['label'], o['guess']) == (EVIL, EVIL) for o in site.rows)+1)
@@ -487,7 +488,7 @@ def test_busy_kernel_answers_later(guest, site):
     finally:
         for o in stopped: o.resume()
     guest.map.locator('img.er-thumb').wait_for()
-    guest.page.wait_for_function('![...document.querySelectorAll(".em [role=status]")].some(o => o.innerText)')
+    comes_true(guest.page, '![...document.querySelectorAll(".em [role=status]")].some(o => o.innerText)')
 
 def test_phone_in_the_dark(browser, site):
     context = browser.new_context(viewport=dict(width=360, height=740), color_scheme='dark', has_touch=True, is_mobile=True)
@@ -497,7 +498,7 @@ def test_phone_in_the_dark(browser, site):
     guest.card.get_by_text(site.free[1]).wait_for()
     guest.cell(0, 0).tap()
     guest.confusion.locator('img.er-thumb').first.wait_for()
-    guest.page.wait_for_function('[...document.querySelectorAll(".em, .em > *, .em-place > *, .em-card, .er-acts > *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
+    comes_true(guest.page, '[...document.querySelectorAll(".em, .em > *, .em-place > *, .em-card, .er-acts > *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
     assert guest.page.evaluate('getComputedStyle(document.querySelector(".em")).backgroundColor.match(/\\d+/g).slice(0, 3).every(o => o < 128)')
     guest.canvas.tap(position=guest.at(site.free[0]))                                # and another takes it away
     guest.chosen(1)
@@ -530,7 +531,7 @@ def open_alone(browser, show):
     page = browser.new_page(viewport=dict(width=1100, height=900))
     page.evaluate(PAGE, [(STATIC/'dom.js').read_text()+(STATIC/'photomap.js').read_text(), (STATIC/'review.css').read_text()+(STATIC/'photomap.css').read_text(), show])
     page.locator('.em-legend button').first.wait_for()
-    page.wait_for_function('paints > 0 && document.querySelector(".em-canvas").width > 99')
+    comes_true(page, 'paints > 0 && document.querySelector(".em-canvas").width > 99')
     return page
 
 def many_points(n, labels):
@@ -545,7 +546,7 @@ def test_thousands_are_drawn_with_as_few_strokes_as_dozens(browser):
         page = open_alone(browser, many_points(n, list('abcd')))
         page.evaluate('calls = paints = 0')
         page.locator('.em-canvas').click()
-        page.wait_for_function('paints > 0')
+        comes_true(page, 'paints > 0')
         per[n] = page.evaluate('calls/paints')
         page.close()
     assert per[2000] <= per[24]+2 and per[2000] < 40
@@ -571,7 +572,7 @@ def test_any_number_of_labels(browser, labels):
     page = open_alone(browser, many_points(200, labels))
     assert page.locator('.em-legend button').count() == len(labels)
     page.set_viewport_size(dict(width=360, height=740))
-    page.wait_for_function('[...document.querySelectorAll(".em, .em *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
+    comes_true(page, '[...document.querySelectorAll(".em, .em *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
     page.close()
 
 def test_taken_out_photos_have_a_mark_of_their_own(browser):
@@ -602,7 +603,7 @@ def test_in_jupyterlab(browser, lab, tmp_path):
     guest.map.get_by_role('button', name=re.compile('^Review')).click()
     assert q[0] in guest.reviewed(guest.map)
     was = b.ds.find(q[0]).parent.name
-    page.wait_for_function('document.activeElement.matches(".er:not(.em)")')
+    comes_true(page, 'document.activeElement.matches(".er:not(.em)")')
     page.keyboard.press('x')
     guest.map.get_by_role('button', name=f'{was} (7)', exact=True).wait_for()
     guest.map.get_by_role('button', name='taken out or gone (1)').wait_for()
