@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/run.html.md"""
 # %% auto #0
 __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError', 'look_again', 'start_lesson', 'write_html',
            'run_lesson', 'save_outputs', 'find_lessons', 'start_afresh', 'skipped', 'run_lessons', 'summary', 'main',
-           'app', 'clean']
+           'app', 'demo_model', 'clean']
 
 # %% ../nbs/parts/run.ipynb #c48ce422
 import json,logging,os,subprocess,sys,time
@@ -227,10 +227,25 @@ def app(
     visitors:int=None,  # How many people at once; by default as many as the memory holds, at most 30
     pool:int=1,         # Pages made ahead, so that they open at once
     frame:str='',       # The one site that may show the app in a frame, as https://huggingface.co
+    corrections:str='', # Folder for photos whose answer a visitor has corrected, with consent; none are kept by default
+    demo:bool=False,    # Train a small model on drawn practice portraits, once, and serve that?
 ):
     "Serve the app until Ctrl-C"
     from eyewear.serve import serve
-    serve(model, port, ip, visitors, pool, frame)
+    if corrections:
+        os.environ['EYEWEAR_CORRECTIONS'] = str(Path(corrections).expanduser().resolve())
+        Dataset(os.environ['EYEWEAR_CORRECTIONS']) # Says so now where it cannot be written to
+    serve(demo_model() if demo else model, port, ip, visitors, pool, frame)
+
+def demo_model()->Path: # Model file
+    "A model of 60 drawn portraits a label, trained where there is none yet"
+    place = home()/'demo'
+    if found := sorted(place.glob('runs/*/eyewear.onnx')): return found[-1]
+    need('tutorial', 'training the demo', 'fastai', 'timm')
+    print('Training a small model on drawn practice portraits, some two minutes, once', flush=True)
+    os.environ.update(EYEWEAR_HOME=str(place.resolve()), EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='60')
+    from eyewear.export import ensure_model
+    return ensure_model()
 
 # %% ../nbs/parts/run.ipynb #3f1c0b52
 @call_parse
