@@ -88,10 +88,15 @@ class ClassifierApp(widgets.VBox):
 
 # %% ../nbs/06_app.ipynb #5896a529
 @patch
+def draw(self:ClassifierApp):
+    "The photo and what is said of it"
+    self.out_pl.value = result(*self.now, self.btn_heat.value) if self.now else ''
+
+@patch
 def show(self:ClassifierApp):
     "The photo that was classified last, with its answer"
-    img,p,name = self.now or (None,None,'')
-    self.out_pl.value = result(img, p, name, self.btn_heat.value) if img else ''
+    img,p,_ = self.now or (None,None,'')
+    self.draw()
     self.btn_heat.layout.display = '' if img and p.heat else 'none'
     if hasattr(self.correct, 'show'): self.correct.show(img, p and p.label)
 
@@ -139,7 +144,7 @@ def on_click_classify(self:ClassifierApp, btn):
 
 @patch
 @answers
-def on_heat(self:ClassifierApp, change): self.show()
+def on_heat(self:ClassifierApp, change): self.draw()
 
 # %% ../nbs/06_app.ipynb #dfee9481
 _no_model = """<p>There is no model here that can answer. Make one: run the lessons from the first to the fifth, or <code>make run</code> in the

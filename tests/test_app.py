@@ -202,6 +202,7 @@ def test_other_labels_ask_their_own_question(browser, place):
 def correct(v, place):
     "Name the right label of the photo that is shown, and look at what is stored"
     v.page.get_by_role('button', name='This is wrong').click()
+    v.page.get_by_role('button', name='Show where it looked').click()                   # leaves the form as it is
     send = v.page.get_by_role('button', name='Send')
     send.click()
     v.says('Choose the right label')
