@@ -192,7 +192,10 @@ function icon() { // A picture, with a hill and a sun
 // -- What the camera sees, until a photo is taken
 
 function viewfinder(stream, snapped) {
-  const video = h('video', {autoplay: true, playsinline: true, 'aria-label': 'What the camera sees', onloadeddata: () => { snap.disabled = false }})
+  const video = h('video', {autoplay: true, playsinline: true, 'aria-label': 'What the camera sees', onloadeddata: () => {
+    snap.disabled = false
+    snap.focus()
+  }})
   const snap = h('button', {type: 'button', class: 'ed-button ed-main', disabled: true, onclick: async () => {
     const data = await jpeg(video, video.videoWidth, video.videoHeight)
     dialog.close()
