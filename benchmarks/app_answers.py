@@ -12,13 +12,10 @@ from eyewear.predict import ModelError, find_model
 def answers(page, photos):
     "What the page says of each of `photos`"
     for file in photos:
-        with page.expect_file_chooser() as chooser: page.get_by_role('button', name=re.compile('Upload')).click()
+        with page.expect_file_chooser() as chooser: page.locator('.ed-area').click()
         chooser.value.set_files(str(file))
-        page.locator(f'img[alt="{file.name}"]').wait_for()
-        page.get_by_role('button', name='Classify').click()
-        status = page.get_by_role('status').filter(has_text=re.compile('^Prediction'))
-        status.wait_for()
-        yield re.match(r'Prediction: (.+); Probability', status.inner_text())[1]
+        page.locator('.ea-result > img').and_(page.get_by_alt_text(file.name, exact=True)).wait_for()
+        yield re.match(r'Prediction: (.+); Probability', page.locator('.ea-answer').inner_text())[1]
 
 def main():
     try: find_model()
