@@ -14,6 +14,7 @@ from eyewear.drop import Arrival
 from eyewear.predict import ModelError
 from eyewear.serve import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
+from conftest import comes_true
 from tinymodel import tiny_model
 
 SERVE = 'import sys; from eyewear.serve import serve; serve(sys.argv[1], 0)'
@@ -164,12 +165,12 @@ def test_photo_of_a_large_camera_arrives(visitor):
 
 def test_spotlight_can_be_switched(visitor):
     visitor.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: sunglasses')
-    src = lambda: visitor.page.locator('.ea-result > img').get_attribute('src')
-    plain, btn = src(), visitor.page.get_by_role('button', name='Show where it looked')
-    btn.click()
-    visitor.page.wait_for_function('was => document.querySelector(".ea-result > img").src != was', arg=plain)
-    btn.click()
-    visitor.page.wait_for_function('was => document.querySelector(".ea-result > img").src == was', arg=plain)
+    bright = 'document.querySelector(".ea-result > img").src == window.bright'
+    visitor.page.evaluate('window.bright = document.querySelector(".ea-result > img").src')
+    visitor.page.get_by_role('button', name='Show where it looked').click()
+    comes_true(visitor.page, f'!({bright})')
+    visitor.page.get_by_role('button', name='Show where it looked').click()
+    comes_true(visitor.page, bright)
 
 def test_example_is_classified_with_one_click(visitor):
     visitor.page.get_by_role('button', name='Drawn portrait: VR').click()
