@@ -168,6 +168,7 @@ def test_chosen_again(visitor, site):
     for n in (1, 2):
         visitor.choose(('same.png', picture('PNG'))).quiet()
         site.wait(n)
+        assert visitor.page.locator('.ed input').evaluate('o => o.value') == ''
 
 def test_dropped_on_the_area(visitor, site):
     visitor.page.dispatch_event('.ed-area', 'dragover', dict(dataTransfer=visitor.transfer(('a.png', b''))))
@@ -184,6 +185,15 @@ def test_dropped_beside_it(visitor, site):
     t = visitor.transfer(('a.png', picture('PNG')))
     assert visitor.page.evaluate(prevented.format('dragover'), t) and visitor.page.evaluate(prevented.format('drop'), t)
     assert site.wait()[0].name == 'a.png'
+
+def test_dropped_on_what_has_its_own_use_for_files(visitor, site):
+    visitor.page.evaluate('''document.body.insertAdjacentHTML('beforeend', '<div class="ed" id="other"><button>Another area</button></div>')''')
+    visitor.drop(('a.png', picture('PNG')), on='#other button')
+    visitor.page.dispatch_event('#other button', 'dragover', dict(dataTransfer=visitor.transfer(('a.png', b''))))
+    assert not visitor.page.locator('.ed-over').count()
+    visitor.page.evaluate('other.remove()')
+    visitor.drop(('b.png', picture('PNG')))
+    assert [o.name for o in site.wait()] == ['b.png']
 
 def test_dropped_words_are_no_photo(visitor, site):
     words = visitor.page.evaluate_handle('() => { const t = new DataTransfer(); t.setData("text/plain", "hello"); return t }')
@@ -418,6 +428,7 @@ def test_no_answer_is_a_sentence_and_the_area_works_again(browser, site):
     v = Visitor(browser, site.url, clock=True)
     v.choose(('wait.png', picture('PNG')), ('b.png', picture('PNG')))
     site.wait(1)
+    v.drop(('behind.png', picture('PNG')))
     v.page.clock.fast_forward(15_000)
     assert v.said == '1 of 2'
     v.page.clock.fast_forward(10_000)
