@@ -112,7 +112,7 @@ def take(self:ClassifierApp, a:Arrival):
     try:
         if a.problem: raise PhotoError(a.problem)
         img = open_photo(a.data, a.name)
-        p,small = self.clf(img),thumb(img, 64, a.name)
+        p,small = self.clf(img),thumb(img, 64)
     except PhotoError as e: img,p,small = None,e,''
     self.rows = [(a.name, small, p), *self.rows][:500]
     last = a.i+1==a.n

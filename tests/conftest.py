@@ -67,3 +67,9 @@ def comes_true(page, js, patience=60):
     while not page.evaluate(js):
         assert time.monotonic() < end, f'not true in {patience} s: {js}'
         page.wait_for_timeout(50)
+
+def axe(page, part='body'):
+    "What axe-core finds wrong in a part of the page, for people who see, hear or move less: rule and elements"
+    from axe_playwright_python.base import AXE_FILE_PATH
+    page.evaluate(AXE_FILE_PATH.read_text(encoding='utf-8'))
+    return page.evaluate('async o => (await axe.run(o)).violations.map(v => [v.id, v.nodes.map(n => n.html)])', part)

@@ -14,7 +14,7 @@ from eyewear.drop import Arrival
 from eyewear.predict import ModelError
 from eyewear.serve import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
-from conftest import comes_true
+from conftest import axe, comes_true
 from tinymodel import tiny_model
 
 SERVE = 'import sys; from eyewear.serve import serve; serve(sys.argv[1], 0)'
@@ -184,6 +184,8 @@ def test_page_fits_and_reads_well(browser, site, width, scheme):
     v.ask('a_photo_with_a_long_name_'+'x'*80+'.jpg', picture('JPEG', (300,600), 'red'), 'Prediction: ')
     v.choose(('red.jpg', picture('JPEG', (300,600), 'red')), ('letter.jpg', b'Dear Sir'))
     v.says('2 photos')
+    v.ask('white.png', picture('PNG', (64,64), 'white'), 'Prediction: none; ')
+    assert axe(v.page) == []
     assert v.fits() and v.page.locator('.ea').bounding_box()['width'] <= 724
     v.page.close()
 

@@ -1,7 +1,6 @@
 "The area that takes photos, in a real browser: what arrives in Python, one photo after the other, and what is said where nothing can arrive."
 import base64, io, json, os, re, time
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, psutil, pytest
@@ -9,7 +8,7 @@ from PIL import Image
 from eyewear import drop as drop_module, serve as serve_module
 from eyewear.drop import Arrival, PhotoDrop, max_bytes, max_photos
 from badphotos import BAD, claims, picture
-from conftest import HUSH
+from conftest import HUSH, axe
 
 EVIL = '<img src=x onerror=document.title=1>'
 CODE = '''
@@ -168,6 +167,7 @@ def test_chosen_again(visitor, site):
     for n in (1, 2):
         visitor.choose(('same.png', picture('PNG'))).quiet()
         site.wait(n)
+        assert visitor.page.locator('.ed input').evaluate('o => o.value') == ''
 
 def test_dropped_on_the_area(visitor, site):
     visitor.page.dispatch_event('.ed-area', 'dragover', dict(dataTransfer=visitor.transfer(('a.png', b''))))
@@ -184,6 +184,15 @@ def test_dropped_beside_it(visitor, site):
     t = visitor.transfer(('a.png', picture('PNG')))
     assert visitor.page.evaluate(prevented.format('dragover'), t) and visitor.page.evaluate(prevented.format('drop'), t)
     assert site.wait()[0].name == 'a.png'
+
+def test_dropped_on_what_has_its_own_use_for_files(visitor, site):
+    visitor.page.evaluate('''document.body.insertAdjacentHTML('beforeend', '<div class="ed" id="other"><button>Another area</button></div>')''')
+    visitor.drop(('a.png', picture('PNG')), on='#other button')
+    visitor.page.dispatch_event('#other button', 'dragover', dict(dataTransfer=visitor.transfer(('a.png', b''))))
+    assert not visitor.page.locator('.ed-over').count()
+    visitor.page.evaluate('other.remove()')
+    visitor.drop(('b.png', picture('PNG')))
+    assert [o.name for o in site.wait()] == ['b.png']
 
 def test_dropped_words_are_no_photo(visitor, site):
     words = visitor.page.evaluate_handle('() => { const t = new DataTransfer(); t.setData("text/plain", "hello"); return t }')
@@ -418,6 +427,7 @@ def test_no_answer_is_a_sentence_and_the_area_works_again(browser, site):
     v = Visitor(browser, site.url, clock=True)
     v.choose(('wait.png', picture('PNG')), ('b.png', picture('PNG')))
     site.wait(1)
+    v.drop(('behind.png', picture('PNG')))
     v.page.clock.fast_forward(15_000)
     assert v.said == '1 of 2'
     v.page.clock.fast_forward(10_000)
@@ -485,19 +495,14 @@ def test_spinner_waits_and_stands_still_where_asked(visitor, site, motion, names
     visitor.quiet()
     assert not visitor.page.locator('.ed-spin').is_visible()
 
-AXE = next((f for o in ('axe_playwright_python', 'axe_core_python') if (s := find_spec(o)) for f in Path(s.origin).parent.rglob('axe.min.js')), None)
-
-@pytest.mark.skipif(AXE is None, reason='needs axe-core: pip install axe-playwright-python')
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_axe_has_nothing_to_say(browser, site, scheme):
     v = Visitor(browser, site.url, color_scheme=scheme, permissions=['camera'])
-    v.page.evaluate(AXE.read_text(encoding='utf-8'))
-    run = 'async o => (await axe.run(o)).violations.map(o => [o.id, o.nodes.map(n => n.html)])'
-    assert v.page.evaluate(run, '.ed') == []
+    assert axe(v.page, '.ed') == []
     v.choose(('raise.png', picture('PNG'))).says('went wrong')
     v.button('Take a photo').click()
     v.page.get_by_role('button', name='Take the photo').wait_for()
-    assert v.page.evaluate(run, '.ed') == []
+    assert axe(v.page, '.ed') == []
     v.close()
 
 # -- What Python makes of it, without a browser

@@ -130,14 +130,16 @@ function render({model, el}) {
   }
 
   // -- Drop and paste, anywhere on the page
-  const elsewhere = ev => !root.isConnected || ev.defaultPrevented || (el.closest('div.jp-Notebook') && !root.contains(ev.target)) // a notebook has other uses for it
+  const elsewhere = ev => !root.isConnected || ev.defaultPrevented ||
+    ((el.closest('div.jp-Notebook') || ev.target.closest?.('.ed')) && !root.contains(ev.target)) // a notebook has other uses for it; so has a second area
   const over = on => root.classList.toggle('ed-over', on)
   const onDocument = {
     dragover: ev => {
-      if (elsewhere(ev) || !ev.dataTransfer?.types.includes('Files')) return
+      const ours = !elsewhere(ev) && !!ev.dataTransfer?.types.includes('Files')
+      over(ours)
+      if (!ours) return
       ev.preventDefault()
       ev.dataTransfer.dropEffect = 'copy'
-      over(true)
     },
     dragleave: ev => { if (!ev.relatedTarget) over(false) },
     drop: ev => {
