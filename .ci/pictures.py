@@ -21,7 +21,7 @@ def shot(browser, url, name, width, scheme):
     page.locator('.ea-table').wait_for()
     page.wait_for_timeout(800)
     img = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert('RGB')
-    img.quantize(64).save(ROOT/'nbs'/'images'/f'app_{name}.png', optimize=True)
+    img.quantize(128).save(ROOT/'nbs'/'images'/f'app_{name}.png', optimize=True)
     page.close()
 
 def main():

@@ -20,7 +20,7 @@ from .calibrate import *
 from .card import write_card
 from .heat import linear_head
 from .pkl import export_pkl,load_pkl
-from .predict import Classifier
+from .predict import Classifier,page_title
 need('tutorial', 'exporting', 'onnx', 'onnxscript')
 import onnx
 
@@ -63,7 +63,7 @@ opset = 23 # Of the file: the newest that torch's exporter writes by itself
 def _metadata(learn, ds, c, size):
     "What the file says of itself, without paths of this machine"
     labels,rec = list(learn.dls.vocab),{k:v for k,v in read_record().items() if k!='model'}
-    return dict(labels=json.dumps(labels), question=question(labels),
+    return dict(labels=json.dumps(labels), title=page_title(ds.labels), question=question(labels),
         size=str(size), resize=f'squeeze {size+math.ceil(size*.14/8)*8}, centre {size}',
         temperature=str(c.temperature), unknown_threshold='' if c.threshold is None else str(c.threshold),
         source=str(getattr(ds, 'source', ds.path.name)), digest=ds.digest(), record=json.dumps(rec, default=str), eyewear_version=__version__)

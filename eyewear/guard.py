@@ -190,7 +190,7 @@ _static = Path(eyewear.__file__).parent/'static'
 
 def main():
     "Serve the notebook that is named first, with the settings (JSON) that are named second"
-    logging.getLogger('tornado').setLevel('ERROR') # No line for each page that is closed
+    for o,level in dict(tornado='ERROR', asyncio='CRITICAL').items(): logging.getLogger(o).setLevel(level) # No line for each page that is closed
     os.environ['JUPYTER_PATH'] = os.pathsep.join(filter(None, [str(_static), os.environ.get('JUPYTER_PATH')]))
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource

@@ -7,11 +7,11 @@ from urllib.request import ProxyHandler, build_opener
 import ipywidgets, numpy as np, psutil, pytest
 from PIL import Image
 from eyewear import serve as serve_module
-from eyewear.app import classifier_app, latest, page_title
+from eyewear.app import classifier_app, latest
 from eyewear.core import EyewearError
 from eyewear.dataset import Dataset
 from eyewear.drop import Arrival
-from eyewear.predict import ModelError
+from eyewear.predict import ModelError, page_title
 from eyewear.serve import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
 from conftest import axe, comes_true
