@@ -1,7 +1,9 @@
 "What the tests share: a browser for those that open a page."
-import os, shutil, subprocess, sys, time
+import os, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
+
+signal.signal(signal.SIGINT, signal.default_int_handler) # What a shell starts in the background is deaf to Ctrl-C otherwise
 
 NAMES = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
 MAC = Path('/Applications/Google Chrome.app/Contents/MacOS/Google Chrome')
