@@ -1,9 +1,10 @@
-"The pages beside the lessons: every figure in them has a source, every link leads to a file, the recipe for taking a photo out works."
+"The pages beside the lessons, and the figures in the prose of the lessons: every figure has a source, every link leads to a file, the recipe for taking a photo out works."
 import io, json, re
 from pathlib import Path
 import pytest
 from PIL import Image
 from eyewear.dataset import Dataset
+from eyewear.score import say_error, wilson
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {o: (ROOT/'nbs'/f'{o}.md').read_text(encoding='utf8') for o in ('hosts', 'seed_today', 'people')}
@@ -34,11 +35,10 @@ def measured():
     yield f"on {('none', 'one', 'two', 'all three')[same]} of the three sets"
     yield f"{learner['p50_ms']:.0f} ms with fastai's `predict`, {ours['p50_ms']:.0f} ms"
 
-def interval(wrong=18, n=120, z=1.96):
-    "Wilson's interval for the error rate of the post"
-    p, q = wrong/n, z*z/n
-    mid, half = (p+q/2)/(1+q), z*(p*(1-p)/n+q/n/4)**.5/(1+q)
-    return f'That is {wrong} photos: {100*(mid-half):.1f} to {100*(mid+half):.1f} % (95 %)'
+def interval():
+    "Of the error rate of the post"
+    o = wilson(18, 120)
+    return f"That is 18 photos: {100*o['low']:.1f} to {100*o['high']:.1f} % (95 %)"
 
 def sizes():
     "What `make run` says it installs, and the versions it takes"
@@ -118,3 +118,32 @@ def test_photo_can_be_taken_out_for_good(tmp_path, monkeypatch):
     assert len(again.files()) == 5 and len(again.rows) == 5 and not list(ds.path.rglob(name))
     again.add(photo(0), 'glasses', source='found once more', image_url='https://b.test/0')
     assert name not in [f.name for f in Dataset(ds.path).files()]               # the decision still holds
+
+# -- Figures in the prose of the lessons and of the front page
+
+def cells(name): return json.loads((ROOT/'nbs'/f'{name}.ipynb').read_text(encoding='utf8'))['cells']
+def words(name): return '\n\n'.join(''.join(o['source']) for o in cells(name) if o['cell_type'] == 'markdown')
+def shown(name, code):
+    "What the saved run of a lesson shows below the cell that has `code` in it"
+    cell = next(o for o in cells(name) if o['cell_type'] == 'code' and code in ''.join(o['source']))
+    return '\n'.join(''.join(o.get('text') or o['data'].get('text/plain', '')) for o in cell['outputs'])
+
+def test_front_page_says_what_the_saved_run_found():
+    table = {o.split()[0]: [float(v) for v in o.split()[1:]] for o in shown('04_interpret', 'test_after = error_figures(').splitlines()[1:]}
+    figures = [dict(error=table['error'][i], low=table['low'][i], high=table['high'][i], n=int(table['n'][i])) for i in range(4)]
+    page = words('index')
+    for name, o in zip(('error before', 'error after', 'test, before', 'test, after'), figures): assert f'{name:13} {say_error(o)}' in page
+    for what, (before, after) in zip(('against the labels they carry', 'against the right labels'), (figures[:2], figures[2:])):
+        assert f"{what} | {100*before['error']:.1f} % | {100*after['error']:.1f} % ({100*after['low']:.1f} to {100*after['high']:.1f}, {after['n']} photos)" in page
+    problems = eval(shown('02_clean', 'clean(ds, pairs)'))
+    assert f"problems      {', '.join(f'{v} {k}' for k, v in problems.items())}" in page
+    found = eval(shown('04_interpret', 'found = found_wrong('))
+    assert found['20 %'] < 1 or f"found all of their {found['wrong']} wrong labels" in page
+
+def test_lessons_say_what_was_measured():
+    from eyewear.practice import TROUBLE
+    near = row('near_duplicates', photos='drawn, by hash and features', kind='all')
+    assert f"Of {near['planted']:,} copies" in words('02_clean') and f"{near['found']:,} were found" in words('02_clean')
+    assert f"the limit is {bench('near_duplicates')['limit']}:" in words('02_clean')
+    for what, share in zip(('in the wrong folder', 'exact copies', 'near copies', 'no portrait', 'two people'), TROUBLE.values()):
+        assert re.search(rf'^\| {what}[^|]*\| {share*600:.0f} \|', words('01_download'), re.M), what
