@@ -260,6 +260,16 @@ def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
     assert 'it was not your photo' in page.lbl_pred.value and 'secret' not in page.lbl_pred.value
     assert '/srv/secret is full' in caplog.text
 
+def test_correction_that_cannot_be_kept_is_a_line_for_the_owner(tmp_path):
+    "Fresh process: nothing else has set up a log there"
+    code = ('import sys; from PIL import Image; from eyewear.correct import Correct\n'
+            'c = Correct(sys.argv[1], ["cups","plates"]); c.show(Image.new("RGB", (9,9)), "cups")\n'
+            'c.which.value,c.agree.value = "plates",True; c.btn_send.click(); print(c.said.value)')
+    (tmp_path/'file').write_text('')
+    said = subprocess.run([sys.executable, '-c', code, tmp_path/'file'], capture_output=True, text=True)
+    assert 'could not be kept here' in said.stdout and 'file' not in said.stdout, said
+    assert 'a correction was not kept' in said.stderr and str(tmp_path/'file') in said.stderr
+
 def test_callbacks_look_at_what_they_get(model):
     "A visitor can send anything for the value of a widget"
     page = classifier_app(model, plain=True)
