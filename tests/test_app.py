@@ -169,6 +169,7 @@ def test_spotlight_can_be_switched(visitor):
     visitor.page.evaluate('window.bright = document.querySelector(".ea-result > img").src')
     visitor.page.get_by_role('button', name='Show where it looked').click()
     comes_true(visitor.page, f'!({bright})')
+    assert visitor.page.get_by_text('Lit: what on the photo speaks for sunglasses.').is_visible()
     visitor.page.get_by_role('button', name='Show where it looked').click()
     comes_true(visitor.page, bright)
 
