@@ -65,7 +65,7 @@ def gradio(home, model):
     "The command that serves the same model by Gradio, in an environment of its own; None and a line where that cannot be made"
     env, uv = home/'gradio', str(Path(sys.executable).with_name('uv'))
     for cmd in ([uv, 'venv', '-q', '--python', sys.executable, str(env)],
-                [uv, 'pip', 'install', '-q', '--python', str(env/'bin'/'python'), 'gradio', '-c', 'constraints-light.txt', '.']):
+                [uv, 'pip', 'install', '-q', '--python', str(env/'bin'/'python'), 'gradio>=6', '.']):
         if subprocess.run(cmd, cwd=ROOT).returncode: return print('Gradio: not measured here, its environment cannot be made')
     (home/'gradio_app.py').write_text(GRADIO)
     return lambda port: [str(env/'bin'/'python'), str(home/'gradio_app.py'), str(model), str(port)]

@@ -5,8 +5,8 @@ import os, tempfile, time
 from _report import report
 
 N, SEEDS = int(os.environ.get('PHOTOS_N', 600)), [int(o) for o in os.environ.get('SEEDS', '0,1,2').split(',')]
-CUTS, VIEWS, EPOCHS = (6, 7, 8), (2, 3, 4), (4, 8, 12, 16)
-NOW = 7, 3, 8
+CUTS, VIEWS, EPOCHS = (6, 7, 8), (1, 2, 3), (4, 8, 12, 16)
+NOW = 7, 2, 8
 
 def right_set(home):
     "600 drawn portraits, cleaned, with right labels"

@@ -50,7 +50,7 @@ def bars(
 def spotlight(
     img,     # Pillow image, RGB
     heat,    # `[h, w]` of one label, from `Prediction.heat`
-    seen=.875, # Part of each side that the model sees, in the middle
+    seen=seen_part(), # Part of each side that the model sees, in the middle
 )->Image.Image:
     "`img`, dark where nothing speaks for the label"
     heat = np.clip(heat, 0, None)
@@ -67,9 +67,10 @@ def result(
     heat:bool=False # Spotlight on?
 )->str:             # HTML
     "Photo, sentence, doubts and bars"
-    if heat and p.heat: img = spotlight(img, p.heat[p.label])
-    doubt = f'<p class="ea-doubt">{doubts(p)}</p>' if doubts(p) else ''
-    return f'<div class="ea-result">{thumb(img, 560, name)}<div><p class="ea-answer">{escape(str(p))}</p>{doubt}{bars(p)}</div></div>'
+    doubt = f'<p class="ea-doubt">{why}</p>' if (why := doubts(p)) else ''
+    lit = f'<p class="ea-small ea-dim">Lit: what on the photo speaks for {escape(p.label)}.</p>' if heat and p.heat else ''
+    if lit: img = spotlight(img, p.heat[p.label])
+    return f'<div class="ea-result">{thumb(img, 560, name)}<div><p class="ea-answer">{escape(str(p))}</p>{doubt}{bars(p)}{lit}</div></div>'
 
 # %% ../nbs/parts/answer.ipynb #d1bec46c
 def table(

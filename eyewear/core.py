@@ -6,11 +6,11 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 
 # %% auto #0
 __all__ = ['max_pixels', 'formats', 'max_side', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError',
-           'MissingExtra', 'cli', 'need', 'home', 'settings', 'write_file', 'run_dir', 'read_record', 'record',
-           'open_photo', 'storable', 'sha256']
+           'MissingExtra', 'cli', 'server_log', 'need', 'home', 'settings', 'write_file', 'run_dir', 'read_record',
+           'record', 'open_photo', 'storable', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
-import functools,hashlib,json,os,sys,threading,warnings
+import functools,hashlib,json,logging,os,sys,threading,warnings
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +45,16 @@ def cli(
             print('\neyewear: stopped; run the same command again and it goes on from what is on disk', file=sys.stderr)
             raise SystemExit(130)
     return _f
+
+# %% ../nbs/00_core.ipynb #aa0adf0f
+def server_log()->logging.Logger: # Writes to the terminal, whatever a notebook does with its output
+    "Where the owner of a page reads what went wrong"
+    log = logging.getLogger('eyewear.page')
+    if not log.handlers:
+        try: where = open(sys.stderr.fileno(), 'w', closefd=False)
+        except (OSError, ValueError, AttributeError): where = sys.__stderr__
+        log.addHandler(logging.StreamHandler(where))
+    return log
 
 # %% ../nbs/00_core.ipynb #cbc3e44a
 def need(

@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/parts/correct.html.md"""
 __all__ = ['keep_correction', 'Correct']
 
 # %% ../nbs/parts/correct.ipynb #91ba9ab4
-import io,logging
+import io
 
 import ipywidgets as widgets
 from .core import *
@@ -62,7 +62,7 @@ class Correct(widgets.VBox):
         if not self.agree.value: return self.say('Tick the box if the photo may be kept. Otherwise nothing is stored.')
         try: keep_correction(Dataset(self.folder), self.photo, self.which.value, self.label)
         except (EyewearError, OSError):
-            logging.getLogger('eyewear.app').exception('a correction was not kept') # For the owner alone
+            server_log().exception('a correction was not kept')
             return self.say('This could not be kept here. Nothing was stored.')
         self.show(None)
         self.say('Thank you. The photo and its label are kept.')

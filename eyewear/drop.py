@@ -8,13 +8,13 @@ Docs: https://OWNER.github.io/eyewear/parts/drop.html.md"""
 __all__ = ['max_photos', 'max_bytes', 'Arrival', 'PhotoDrop']
 
 # %% ../nbs/parts/drop.ipynb #f8445d3f
-import base64,sys,traceback
-from contextlib import suppress
+import base64
 from pathlib import Path
 from typing import NamedTuple
 
 import anywidget,eyewear,traitlets
 from fastcore.basics import patch
+from .core import server_log
 
 # %% ../nbs/parts/drop.ipynb #6d856807
 class Arrival(NamedTuple):
@@ -62,10 +62,6 @@ class PhotoDrop(anywidget.AnyWidget):
         self.callbacks.append(f)
 
 # %% ../nbs/parts/drop.ipynb #952d9330
-def _log(e):
-    "Put the traceback of `e` where only the owner of the server reads it: what a callback prints comes up nowhere under Voila"
-    with suppress(OSError, ValueError), open(sys.stderr.fileno(), 'w', closefd=False) as f: traceback.print_exception(e, file=f)
-
 @patch
 def _photo(self:PhotoDrop, msg, buffers):
     "The `Arrival` that `msg` asks for, or None"
@@ -83,7 +79,7 @@ def answer(self:PhotoDrop,
     if a := self._photo(msg, buffers):
         for f in self.callbacks:
             try: f(a)
-            except Exception as e:
-                _log(e)
+            except Exception:
+                server_log().exception('a photo was not answered')
                 wrong = f'{a.name}: something went wrong on the server; its log says what.'
     return dict(id=msg['id'] if isinstance(msg.get('id'), (str,int)) else None, wrong=wrong)

@@ -169,6 +169,7 @@ def test_spotlight_can_be_switched(visitor):
     visitor.page.evaluate('window.bright = document.querySelector(".ea-result > img").src')
     visitor.page.get_by_role('button', name='Show where it looked').click()
     comes_true(visitor.page, f'!({bright})')
+    assert visitor.page.get_by_text('Lit: what on the photo speaks for sunglasses.').is_visible()
     visitor.page.get_by_role('button', name='Show where it looked').click()
     comes_true(visitor.page, bright)
 
@@ -259,6 +260,16 @@ def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
     page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
     assert 'it was not your photo' in page.lbl_pred.value and 'secret' not in page.lbl_pred.value
     assert '/srv/secret is full' in caplog.text
+
+def test_correction_that_cannot_be_kept_is_a_line_for_the_owner(tmp_path):
+    "Fresh process: nothing else has set up a log there"
+    code = ('import sys; from PIL import Image; from eyewear.correct import Correct\n'
+            'c = Correct(sys.argv[1], ["cups","plates"]); c.show(Image.new("RGB", (9,9)), "cups")\n'
+            'c.which.value,c.agree.value = "plates",True; c.btn_send.click(); print(c.said.value)')
+    (tmp_path/'file').write_text('')
+    said = subprocess.run([sys.executable, '-c', code, tmp_path/'file'], capture_output=True, text=True)
+    assert 'could not be kept here' in said.stdout and 'file' not in said.stdout, said
+    assert 'a correction was not kept' in said.stderr and str(tmp_path/'file') in said.stderr
 
 def test_callbacks_look_at_what_they_get(model):
     "A visitor can send anything for the value of a widget"

@@ -165,6 +165,34 @@ def test_weights_that_cannot_be_fetched_are_said(shared, monkeypatch, arch):
     monkeypatch.setattr(timm, 'create_model', lambda name, pretrained=False, **kw: no() if pretrained else make(name, pretrained=False, **kw))
     with pytest.raises(EyewearError, match=f'{arch}: its weights cannot be fetched'): train(shared, arch, how='fine_tune')
 
+# -- Batch norm, folded
+
+@pytest.mark.parametrize('arch', ['tf_efficientnet_lite0', 'resnet18', 'test_resnet', 'densenet121', 'test_vit'])
+def test_folded_batch_norm_says_the_same(arch):
+    import timm, torch
+    from eyewear.views import fold_batch_norm
+    norms = lambda m: [o for o in m.modules() if isinstance(o, torch.nn.BatchNorm2d)]
+    torch.manual_seed(0)
+    body = timm.create_model(arch, num_classes=0).eval()
+    for o in norms(body):
+        o.running_mean.normal_(0, .1); o.running_var.uniform_(.5, 2); o.weight.data.uniform_(.5, 1.5); o.bias.data.normal_(0, .1)
+    x = torch.rand(2, 3, 160, 160)
+    folded, before = fold_batch_norm(body, 160), body(x)
+    assert torch.allclose(folded(x), before, atol=1e-3) and torch.equal(body(x), before) # the body itself is as it was
+    assert len(norms(folded)) < len(norms(body)) or not norms(body)
+
+def test_order_that_names_do_not_show_is_left_alone():
+    import torch
+    from eyewear.views import fold_batch_norm
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = torch.nn.Conv2d(3, 3, 3, padding=1), torch.nn.BatchNorm2d(3)
+            self.norm.running_mean.fill_(2.)
+        def forward(self, x): return self.conv(self.norm(x))
+    body = Odd().eval()
+    assert fold_batch_norm(body, 16) is body
+
 # -- Photos
 
 def test_valid_photos_are_what_the_app_sees(shared):

@@ -1,0 +1,69 @@
+"The app inside a notebook: plain JupyterLab, one cell, in a real browser."
+import json, os, subprocess, sys, time
+from urllib.request import ProxyHandler, build_opener
+import pytest
+from eyewear.serve import free_port
+from badphotos import picture
+from conftest import comes_true
+from tinymodel import tiny_model
+
+pytest.importorskip('jupyterlab', reason="JupyterLab comes with the extra `tutorial`")
+
+def notebook(code):
+    cell = dict(cell_type='code', id='one', metadata={}, source=code, outputs=[], execution_count=None)
+    kernel = dict(name='python3', display_name='Python 3', language='python')
+    return json.dumps(dict(cells=[cell], nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=kernel)))
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    "Address of a notebook in a JupyterLab of its own"
+    home, port = tmp_path_factory.mktemp('lab'), free_port()
+    tiny_model(home/'eyewear.onnx')
+    (home/'page.ipynb').write_text(notebook("from eyewear.app import classifier_app\nclassifier_app('eyewear.onnx')"))
+    env = os.environ | dict(JUPYTER_CONFIG_DIR=str(home/'config'), JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(home/'spaces'))
+    proc = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', f'--port={port}', '--IdentityProvider.token=',
+        '--LabApp.news_url=None', f'--ServerApp.root_dir={home}'], cwd=home, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url, end = f'http://127.0.0.1:{port}', time.monotonic()+120
+    try:
+        while True:
+            try: build_opener(ProxyHandler({})).open(f'{url}/api', timeout=5); break
+            except OSError:
+                assert proc.poll() is None and time.monotonic() < end, 'JupyterLab did not start'
+                time.sleep(.5)
+        yield f'{url}/lab/tree/page.ipynb'
+    finally:
+        proc.terminate()
+        try: proc.wait(30)
+        finally: proc.kill()
+
+@pytest.fixture(scope='module')
+def page(browser, lab):
+    page = browser.new_page(viewport=dict(width=1200, height=1000))
+    page.goto(lab)
+    page.locator('.jp-Notebook .jp-CodeCell').wait_for(timeout=120_000)
+    comes_true(page, "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'", 120)
+    page.get_by_role('menuitem', name='Run', exact=True).click()
+    page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
+    page.locator('.ed-area').wait_for(timeout=120_000)
+    return page
+
+def test_photo_is_classified_below_the_cell(page):
+    with page.expect_file_chooser() as fc: page.locator('.ed-area').click()
+    fc.value.set_files([dict(name='green.png', mimeType='image/png', buffer=picture('PNG', (640,480), 'lime'))])
+    page.locator('.ea-result > img').and_(page.get_by_alt_text('green.png', exact=True)).wait_for(timeout=60_000)
+    assert page.locator('.ea-answer').inner_text() == 'Prediction: sunglasses; Probability: 1.0000'
+
+def test_what_is_no_photo_is_a_sentence(page):
+    with page.expect_file_chooser() as fc: page.locator('.ed-area').click()
+    fc.value.set_files([dict(name='a.txt', mimeType='', buffer=b'no photo')])
+    said = page.locator('.ea [role=status]').filter(has_text='a.txt: not a photo')
+    said.first.wait_for(timeout=60_000)
+    assert not page.locator('.ea-answer').count()
+
+def test_page_follows_the_theme_of_the_notebook(page):
+    colour = "getComputedStyle(document.querySelector('.ea h1')).color"
+    light = page.evaluate(colour)
+    page.get_by_role('menuitem', name='Settings', exact=True).click()
+    page.locator('.lm-Menu-item', has_text='Theme').first.hover()
+    page.locator('.lm-Menu-item', has_text='JupyterLab Dark').first.click()
+    comes_true(page, f"{colour} != '{light}'")
