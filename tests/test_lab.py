@@ -1,5 +1,5 @@
 "The app inside a notebook: plain JupyterLab, one cell, in a real browser."
-import json, os, subprocess, sys, time
+import json, os, re, subprocess, sys, time
 from urllib.request import ProxyHandler, build_opener
 import pytest
 from eyewear.serve import free_port
@@ -42,8 +42,12 @@ def page(browser, lab):
     page.goto(lab)
     page.locator('.jp-Notebook .jp-CodeCell').wait_for(timeout=120_000)
     comes_true(page, "document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'", 120)
-    page.get_by_role('menuitem', name='Run', exact=True).click()
-    page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
+    ran, end = page.locator('.jp-InputPrompt', has_text=re.compile(r'\[[*\d]')), time.monotonic()+120
+    while not ran.count(): # A click that comes before all commands are there does nothing
+        assert time.monotonic() < end, 'the cell does not run'
+        page.get_by_role('menuitem', name='Run', exact=True).click()
+        page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
+        page.wait_for_timeout(3000)
     page.locator('.ed-area').wait_for(timeout=120_000)
     return page
 
