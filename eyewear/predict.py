@@ -173,13 +173,13 @@ def _listed(path, column):
             with path.open(newline='', encoding='utf-8-sig') as f:
                 lines = csv.DictReader(f)
                 at = _column(lines.fieldnames or [], column)
-                yield from (o[at] or '' for o in lines)
+                yield from (o[at] for o in lines if o[at])
         else:
             need('ray', f'{path}', 'pyarrow')
             from pyarrow.dataset import dataset
             data = dataset(path, format='parquet')
             at = _column(data.schema.names, column)
-            for o in data.to_batches(columns=[at]): yield from (str(name or '') for name in o[0].to_pylist())
+            for o in data.to_batches(columns=[at]): yield from (str(name) for name in o[0].to_pylist() if name)
     except (OSError, ValueError, csv.Error) as e: raise SourceError(f'{path}: cannot be read as a list ({getattr(e, "strerror", None) or e})') from e
 
 # %% ../nbs/parts/predict.ipynb #8ff023ac
