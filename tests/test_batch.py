@@ -3,8 +3,8 @@ import csv, importlib.util, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 import pytest
 from PIL import Image
-from eyewear.core import DatasetError, EyewearError, MissingExtra, PhotoError, SourceError
-from eyewear.predict import csv_head, predict_files
+from eyewear.core import DatasetError, MissingExtra, PhotoError, SourceError
+from eyewear.predict import csv_head, find_photos, predict_files
 from badphotos import BAD
 from photohost import PhotoHost
 from tinymodel import SEED, tiny_model
@@ -44,7 +44,7 @@ def model(tmp_path): return tiny_model(tmp_path/'eyewear.onnx', unknown=True, UN
 def photos(folder, n):
     "`n` photos and all that is none in `folder`"
     (folder/'sub').mkdir(parents=True)
-    for i in range(n): Image.new('RGB', (90,60), (40*i%256, 90*i%256, 170*i%256)).save(folder/'sub'*(i%2)/f'{i:03}.png')
+    for i in range(n): Image.new('RGB', (90,60), (40*i%256, 90*i%256, 170*i%256)).save(folder/('sub' if i%2 else '.')/f'{i:03}.png')
     for i, data in enumerate(BAD.values()): (folder/f'bad{i}.jpg').write_bytes(data)
     return folder
 
@@ -96,44 +96,64 @@ def test_plain_loop_reads_a_list_too(model, here):
     res = script('list.csv', '--model', model)
     assert res.returncode == 2 and 'list.csv' in res.stderr and 'n, picture' in res.stderr and '--column' in res.stderr, res.stderr
 
+def test_list_in_parquet(here):
+    pa = pytest.importorskip('pyarrow', reason="needs `pip install 'eyewear[ray]'`")
+    from pyarrow import parquet
+    parquet.write_table(pa.table(dict(n=[1,2,3], URL=['a.png', None, 'https://a.org/b c.png'])), 'list.parquet')
+    assert list(find_photos(['list.parquet'])) == ['a.png', 'https://a.org/b c.png'] and list(find_photos(['list.parquet'], 'n')) == ['1','2','3']
+    Path('broken.parquet').write_text('a letter')
+    for name in ('broken.parquet', 'gone.parquet'):
+        with pytest.raises(SourceError, match=name): list(find_photos([name]))
+
 # -- With two workers
 
 @needs_ray
-def test_folder_is_as_in_the_plain_loop(ray, model, here):
+def test_folder_is_as_in_the_plain_loop_and_gone_on_with(ray, model, here):
     from eyewear.batch import classify
     photos(here/'photos', 40)
-    want = plain('photos', 'gone.png', model=model)
+    want = by_name(plain('photos', 'gone.png', model=model))
     n = classify(['photos', 'gone.png'], 'out', model, workers=2)
-    assert table('out') == by_name(want) and len(want) == 41+len(BAD) and n == 40
-    bad = [r['reason'] for r in table('out') if not r['label']]
+    assert table('out') == want and len(want) == 41+len(BAD) and n == 40
+    bad = [r['reason'] for r in want if not r['label']]
     assert len(bad) == 1+len(BAD) and all(bad) and not any(str(here) in o for o in bad)
 
+    whole = sorted(Path('out').glob('*.parquet'))                    # some more photos, two that kill, and a job that was cut off
+    Path('out/0.parquet').write_bytes(whole[0].read_bytes()[:300])
+    Image.new('RGB', (90,60), 'red').save('photos/new.png')
+    for o in ('x.heic', 'y.heic'): (here/'photos'/o).write_bytes(HEIC)
+    before = {f: f.stat().st_mtime_ns for f in whole}
+    assert classify(['photos', 'gone.png'], 'out', model, workers=2) == 41
+    rows = {r['file']: r for r in table('out')}
+    assert {f: f.stat().st_mtime_ns for f in whole} == before and len(table('out')) == len(rows) == len(want)+3
+    assert [r for o, r in rows.items() if 'heic' not in o and 'new' not in o] == want and rows['photos/new.png']['label'] == 'glasses'
+    assert [rows[f'photos/{o}.heic']['reason'] for o in 'xy'] == ['two workers died of it']*2
+
+    other = tiny_model(here/'other.onnx')
+    with pytest.raises(DatasetError, match='another model'): classify(['photos'], 'out', other)
+    with pytest.raises(PhotoError, match='no photo'): classify(['out'], 'out', model)
+
 @needs_ray
-@pytest.mark.parametrize('kind', ['csv', 'parquet'])
-def test_list_of_paths_and_addresses(ray, model, here, kind):
+def test_list_of_paths_and_addresses(ray, model, here):
     from eyewear.batch import classify
-    import pyarrow as pa
-    from pyarrow import parquet
     photos(here/'photos', 6)
     with PhotoHost() as host:
         web = [host.url(o) for o in ('/ok/1.jpg', '/404/2.jpg', '/html/3.jpg', '/hops/2/4.jpg', '/flaky/5.jpg', '/huge/6.jpg')]
+        private = web[0].replace('127.0.0.1', 'localhost')
         local = ['photos/000.png', str(here/'photos'/'sub'/'001.png'), 'photos/bad0.jpg', 'gone.png']
-        if kind == 'csv': Path('list.csv').write_text('n,Photo\n'+''.join(f'{i},{o}\n' for i, o in enumerate(local+web)))
-        else: parquet.write_table(pa.table({'n': range(10), 'Photo': local+web}), 'list.parquet')
-        n = classify([f'list.{kind}'], 'out', model, workers=2, allow=host.netlocs)
-        rows = {r['file']: r for r in table('out')}
-        assert list(rows) == sorted(local+web)
-        assert [rows[o] for o in local] == plain(*local, model=model)
-        assert [bool(rows[o]['label']) for o in web] == [True, False, False, True, True, False] and n == 5
-        assert rows[web[1]]['reason'] == '404 Not Found' and 'not a photo' in rows[web[2]]['reason'] and 'over 20 MB' in rows[web[5]]['reason']
-        asked = host.total
-        classify([f'list.{kind}'], 'again', model, workers=2)
-        assert {r['label'] for r in table('again') if r['file'] in web} == {''} and host.total == asked # a private network
+        Path('list.csv').write_text('n,Photo\n'+''.join(f'{i},{o}\n' for i, o in enumerate([*local, *web, private])))
+        n = classify(['list.csv'], 'out', model, workers=2, allow=host.netlocs)
+        asked = host.asked['/ok/1.jpg']
+    rows = {r['file']: r for r in table('out')}
+    assert list(rows) == sorted([*local, *web, private])
+    assert [rows[o] for o in local] == plain(*local, model=model)
+    assert [bool(rows[o]['label']) for o in web] == [True, False, False, True, True, False] and n == 5
+    assert rows[web[1]]['reason'] == '404 Not Found' and 'not a photo' in rows[web[2]]['reason'] and 'over 20 MB' in rows[web[5]]['reason']
+    assert 'private network' in rows[private]['reason'] and asked == 1
 
-def pids(ray):
+def workers():
     "The processes of the workers that are there"
-    from ray.util.state import list_actors
-    return [o.pid for o in list_actors(filters=[('state', '=', 'ALIVE')]) if 'Worker' in o.class_name and 'Map' in o.class_name]
+    import psutil
+    return [o for o in psutil.Process().children(recursive=True) if 'MapWorker' in ' '.join(o.cmdline())]
 
 @needs_ray
 def test_a_worker_is_killed_and_the_job_is_complete(ray, model, here):
@@ -142,15 +162,24 @@ def test_a_worker_is_killed_and_the_job_is_complete(ray, model, here):
     want, killed = plain('.', model=model), []
     with PhotoHost(latency=.4) as host: # So that the job lasts, and the kill is in its midst
         slow = [host.url(f'/ok/{i}.jpg') for i in range(80)]
-        Path('list.csv').write_text('file\n'+'\n'.join(o for two in zip([r['file'] for r in want]+slow[60:], slow) for o in two))
+        Path('list.csv').write_text('file\n'+'\n'.join(f'{o}\n{u}' for o, u in zip([r['file'] for r in want], slow))+'\n'+'\n'.join(slow[60:]))
         def kill():
             while host.total < 20: time.sleep(.05)
-            killed.extend(pids(ray)[:1])
-            os.kill(killed[0], signal.SIGKILL)
+            killed.append(workers()[0])
+            killed[0].kill()
         thread = threading.Thread(target=kill, daemon=True)
         thread.start()
         classify(['list.csv'], 'out', model, workers=2, allow=host.netlocs)
         thread.join(30)
+        again = host.total
     rows = table('out')
-    assert len(killed) == 1 and len(rows) == 160 and {r['file'] for r in rows} == {*slow, *(r['file'] for r in want)}
+    assert len(killed) == 1 and not killed[0].is_running() and again > len(slow) # what it was at is asked for again
+    assert len(rows) == 140 and {r['file'] for r in rows} == {*slow, *(r['file'] for r in want)}
     assert [r for r in rows if not r['file'].startswith('http')] == by_name(want) and all(r['label'] for r in rows)
+
+@needs_ray
+def test_script_on_a_cluster_by_its_address(ray, model, here):
+    photos(here/'photos', 5)
+    res = script('photos', '--model', model, '--engine', 'ray', '--out', 'out', '--address', ray.get_runtime_context().gcs_address)
+    assert res.returncode == 0 and '5 photo(s) classified; the table is out' in res.stderr, res.stderr
+    assert table('out') == by_name(plain('photos', model=model)) and ray.is_initialized()
