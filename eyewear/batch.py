@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/parts/batch.html.md"""
 __all__ = ['Worker', 'classify']
 
 # %% ../nbs/parts/batch.ipynb #02002cc6
-import logging,os,shutil,sys,tempfile
+import os,shutil,socket,sys,tempfile
 from pathlib import Path
 from .core import *
 from .fetch import get_photos
@@ -66,13 +66,16 @@ def _done(out, model):
     return done
 
 # %% ../nbs/parts/batch.ipynb #ff8c4f85
+_quiet = dict(RAY_USAGE_STATS_ENABLED='0', RAY_BACKEND_LOG_LEVEL='fatal', RAY_DATA_LOG_LEVEL='ERROR') # Reports to nobody, and says only what went wrong
+
 def _start(address, workers):
-    "Join Ray at `address`, or start it here, with a core for each worker and one for the writing"
+    "Join Ray at `address`, or start it here with a place for each worker and one for the writing"
     import ray
-    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-    kw = dict(address=address) if address else dict(address='local', num_cpus=(workers or os.cpu_count())+1, include_dashboard=False)
-    try: ray.init(**kw, log_to_driver=False, logging_level='warning')
-    except (ConnectionError, ValueError) as e: raise EyewearError(f'{address}: no Ray cluster answers there ({e})') from e
+    where = dict(address=address) if address else dict(address='local', num_cpus=(workers or os.cpu_count())+1, include_dashboard=False)
+    try:
+        if ':' in (address or ''): socket.create_connection(address.split('://')[-1].rsplit(':', 1), 10).close() # Ray itself would try for minutes
+        ray.init(**where, log_to_driver=False, logging_level='error')
+    except (OSError, ValueError) as e: raise EyewearError(f'{address or "this machine"}: no Ray cluster answers there ({e})') from e
 
 # %% ../nbs/parts/batch.ipynb #68b7c370
 def classify(
@@ -86,6 +89,7 @@ def classify(
 )->int:                       # How many photos in the table have an answer
     "A row of Parquet for each photo in `paths`"
     need('ray', '--engine ray', 'ray', 'pyarrow')
+    os.environ.update({**_quiet, **os.environ})
     import pyarrow as pa,ray
     from pyarrow.dataset import dataset,field
     data,out = Classifier(model).path.read_bytes(),Path(out).absolute()
@@ -95,6 +99,7 @@ def classify(
         mine,notes = not ray.is_initialized(),tempfile.mkdtemp()
         if mine: _start(address, workers)
         try:
+            ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
             n = max(int(ray.cluster_resources()['CPU'])-1, 1)
             n = min(workers or n, n)
             size = min(256, len(todo)//(4*n)+1)

@@ -184,3 +184,5 @@ def test_script_on_a_cluster_by_its_address(ray, model, here):
     res = script('photos', '--model', model, '--engine', 'ray', '--out', 'out', '--address', ray.get_runtime_context().gcs_address)
     assert res.returncode == 0 and '5 photo(s) classified; the table is out' in res.stderr, res.stderr
     assert table('out') == by_name(plain('photos', model=model)) and ray.is_initialized()
+    res = script('photos', '--model', model, '--engine', 'ray', '--out', 'other', '--address', '127.0.0.1:1')
+    assert res.returncode == 2 and '127.0.0.1:1: no Ray cluster answers there' in res.stderr and res.stderr.count('\n') == 1, res.stderr
