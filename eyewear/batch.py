@@ -60,7 +60,9 @@ def _done(out, model):
     done = set()
     for f in out.glob('[!_.]*.parquet'):
         try: t = parquet.read_table(f)
-        except ArrowInvalid: f.rename(f.with_name(f'_{f.name}')); continue # Cut off when the job was killed: readers skip such names
+        except ArrowInvalid: # Cut off when the job was killed: readers of Parquet skip such a name
+            f.rename(f.with_name(f'_{f.name}'))
+            continue
         if (t.schema.metadata or {}).get(b'model')!=model.encode(): raise DatasetError(f'{out}: holds a table of another model; name another folder')
         done.update(t['file'].to_pylist())
     return done
