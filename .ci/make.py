@@ -160,7 +160,7 @@ def bench():
     "Install, measure each claim of speed (benchmarks/)"
     files = sorted(ROOT.glob('benchmarks/[a-z]*.py'))
     if not files: return print('eyewear: there are no benchmarks yet; they come as benchmarks/[a-z]*.py, and this runs them')
-    setup('tutorial', 'ray')
+    setup('tutorial', 'dev')
     for f in files: call(VENV/'bin'/'python', f)
 
 def lessons():

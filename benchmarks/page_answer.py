@@ -32,7 +32,7 @@ def main():
         home = Path(home)
         sites = commands(home, model := make_files(home))
         sites = {o: sites[o] for o in ("the seed's", 'eyewear')} | ({'Gradio': other} if (other := gradio(home, model)) else {})
-        sizes = {'large': (4000, 3000, 96), 'small': (2400, 1800, 93)}
+        sizes = {'large': (4000, 3000, 96), 'small': (4000, 3000, 91)}
         photos = {k: [home/f'{k}{i}.jpg' for i in range(ROUNDS)] for k in sizes}
         for k, files in photos.items():
             for i, f in enumerate(files): f.write_bytes(jpeg(*sizes[k], seed=i))
