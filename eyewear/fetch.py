@@ -6,7 +6,7 @@ Docs: https://OWNER.github.io/eyewear/parts/fetch.html.md"""
 
 # %% auto #0
 __all__ = ['browser', 'max_bytes', 'at_once', 'per_host', 'max_pause', 'patience', 'Found', 'Refused', 'is_public',
-           'PublicNetwork', 'client', 'Later', 'Moved', 'get_bytes', 'Fetcher', 'fetch']
+           'PublicNetwork', 'client', 'Later', 'Moved', 'get_bytes', 'Fetcher', 'fetch', 'get_photos']
 
 # %% ../nbs/parts/fetch.ipynb #e9cf4ad9
 import asyncio,os,socket,sys
@@ -254,3 +254,17 @@ def fetch(
     ds.rows.sort(key=lambda r: (order.index(r['label']), out[r['label']][1].get(r['image_url'], 1e9)) if r['label'] in out else (last,0))
     ds.save()
     return {o:why for o,(why,_) in out.items()}
+
+# %% ../nbs/parts/fetch.ipynb #d88769d8
+def get_photos(
+    urls,     # Addresses
+    **kwargs, # allow, timeout, tries: see `Fetcher`
+)->dict:      # address -> bytes, or the `PhotoError` that says why they did not come
+    "What lies at `urls`"
+    async def run():
+        f = Fetcher(None, 0, **kwargs)
+        async def one(url):
+            try: return url,await f._bytes(url)
+            except Refused as e: return url,PhotoError(f'{url}: {e}')
+        async with client(f.timeout, f.allow) as f.web: return dict(await asyncio.gather(*map(one, urls)))
+    with start_blocking_portal() as portal: return portal.call(run)

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/parts/run.html.md"""
 # %% auto #0
 __all__ = ['warm_up', 'kernel_env', 'lessons', 'lesson_notebook', 'LessonError', 'look_again', 'start_lesson', 'write_html',
            'run_lesson', 'save_outputs', 'find_lessons', 'start_afresh', 'skipped', 'run_lessons', 'summary', 'main',
-           'app', 'demo_model', 'clean']
+           'app', 'demo_model', 'clean', 'predict']
 
 # %% ../nbs/parts/run.ipynb #c48ce422
 import json,logging,os,subprocess,sys,time
@@ -268,3 +268,34 @@ def clean(
         for e in ds.decisions(): print(f"{e['n']:4} {e['name']} -> {e['to'] or 'removed'} by {e['by']}: {e['why']}")
     else:
         for k,v in lesson.clean(ds).items(): print(f'{v:5} {k}')
+
+# %% ../nbs/parts/run.ipynb #987f2f8e
+@call_parse
+@cli
+def predict(
+    *paths:str,       # Photos, folders of photos, and lists of them (.csv, .parquet)
+    model:str=None,   # Model file; by default $EYEWEAR_MODEL, else the newest run's, else deploy/eyewear.onnx
+    out:str=None,     # CSV file to write; standard output by default. With `--engine ray` a folder, for Parquet
+    check:bool=False, # Say whether a model is found and answers, and do nothing else
+    column:str=None,  # Column of a list that names the photos; `file`, `path`, `url`, .. by default
+    engine:str=None,  # `ray`: one process for each core, here or on a cluster; photos may be web addresses
+    address:str=None, # Of a Ray cluster; this machine alone by default
+    workers:int=0,    # Processes of `--engine ray`; one for each core by default
+):
+    "Write a line of CSV for each photo: its label, and the probability of every label"
+    from eyewear.predict import check_model,predict_files
+    if check:
+        try: return print(check_model(model))
+        except ModelError as e: raise SystemExit(f'eyewear: {e}')
+    if not paths: raise PhotoError('no photo was named; give files or folders, as in `eyewear-predict my_photos`')
+    if engine not in (None,'ray'): raise EyewearError(f'--engine {engine}: there is `ray`, and without `--engine` a plain loop')
+    if engine and not out: raise EyewearError('--engine ray writes Parquet: name a folder for it, as in `--out answers`')
+    try:
+        if engine:
+            from eyewear.batch import classify
+            n = classify(paths, out, model, column, address, workers)
+        else: n = predict_files(paths, model, out, column)
+    except BrokenPipeError: # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if out: print(f'{n} photo(s) classified; the table is {out}', file=sys.stderr)

@@ -9,7 +9,7 @@ from eyewear.predict import Classifier, ModelError, Prediction, find_model, fit,
 from badphotos import BAD
 from tinymodel import COLOURS, SEED, tiny_model
 
-SCRIPT = 'import sys; from eyewear.predict import main\nif __name__ == "__main__": sys.exit(main())\n'
+SCRIPT = 'import sys; from eyewear.run import predict\nif __name__ == "__main__": sys.exit(predict())\n'
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path, monkeypatch):
