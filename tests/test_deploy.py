@@ -301,8 +301,8 @@ def test_home_that_takes_no_file_is_a_sentence(alone, monkeypatch):
 
 def test_scripts_end_with_the_sentence(alone):
     env = bare(EYEWEAR_MODEL='https://example.org/eyewear.onnx', EYEWEAR_HOME=str(alone/'work'))
-    for cmd, rc in ((['eyewear.predict', '--check'], 1), (['eyewear.run', '--port', '0'], 2)):
-        code = f'import sys; from {cmd[0]} import {"main" if rc == 1 else "app"} as f; sys.argv = ["x", *{cmd[1:]}]; f()'
+    for f, args, rc in (('predict', ['--check'], 1), ('app', ['--port', '0'], 2)):
+        code = f'import sys; from eyewear.run import {f}; sys.argv = ["x", *{args}]; {f}()'
         (alone/'script').write_text(f'if __name__ == "__main__":\n    {code}\n')
         res = subprocess.run([sys.executable, 'script'], env=env | dict(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
         assert res.returncode == rc and re.fullmatch('eyewear: https://example.org/eyewear.onnx: has no digest; .+\n', res.stderr), res.stderr
