@@ -110,7 +110,7 @@ class Channels(Guarded, VoilaKernelWebsocketHandler):
     async def pre_get(self):
         if not same_origin(self): raise HTTPError(403)
         if len(self.kernel_manager.sockets.get(self.kernel_id, ()))>=4: raise HTTPError(403)
-        if self.kernel_manager.owner.get(self.kernel_id)==self.current_user.username: self.kernel_manager.left.pop(self.kernel_id, None)
+        if self.kernel_manager.owner.get(self.kernel_id)==self.current_user.username: self.kernel_manager.seen(self.kernel_id)
         await super().pre_get()
 
     async def open(self, kernel_id):

@@ -23,7 +23,7 @@ class Places:
     "What Voila's kernel manager learns: whose kernel it is, and how many there may be"
     closing = False
     def __init__(self, **kwargs):
-        self.owner,self.coming,self.left,self.sockets = {},set(),{},{}
+        self.owner,self.coming,self.left,self.new,self.sockets = {},set(),{},{},{}
         super().__init__(**kwargs)
         self.every = PeriodicCallback(self.tick, 1000*min(5, self.parent.patience/2))
         self.every.start()
@@ -40,9 +40,13 @@ class Places:
         for k in old: await self.end(k)
 
     def idle(self):
-        "Kernels that nobody has used for long, the longest first"
+        "Kernels of pages that never came up, then those that nobody has used for long, the longest first"
         last = {k: self.get_kernel(k).last_activity for k in self.owner if k in self}
-        return sorted((k for k,t in last.items() if utcnow()-t>timedelta(seconds=10*self.parent.patience)), key=last.get)
+        return self.never(2) + sorted((k for k,t in last.items() if utcnow()-t>timedelta(seconds=10*self.parent.patience)), key=last.get)
+
+    def never(self, n):
+        "Kernels whose page has not connected in `n` times our patience, the longest first"
+        return [k for k,t in self.new.items() if t+n*self.parent.patience<time.monotonic()]
 
     def give(self, kernel_id):
         "The kernel belongs to whoever is asking"
@@ -54,7 +58,7 @@ class Places:
         "The page is under way, or will never be; its connection is waited for"
         self.coming.discard(page)
         k = page.kernel_id
-        if k in self.owner and not self._kernel_connections.get(k): self.left[k] = time.monotonic()+2*self.parent.patience
+        if k in self.owner and not self._kernel_connections.get(k): self.new[k] = time.monotonic()
 
 # %% ../nbs/parts/places.ipynb #43a6ff18
 class Pool(Places):
@@ -102,7 +106,11 @@ class Kernels(Pool):
     "How kernels end"
     def notify_connect(self, kernel_id):
         super().notify_connect(kernel_id)
-        self.left.pop(kernel_id, None)
+        self.seen(kernel_id)
+
+    def seen(self, kernel_id):
+        "A page is up, or here again"
+        for waited in (self.left, self.new): waited.pop(kernel_id, None)
 
     def notify_disconnect(self, kernel_id):
         super().notify_disconnect(kernel_id)
@@ -111,7 +119,7 @@ class Kernels(Pool):
 
     async def tick(self):
         "Every few seconds: end what was left, make ahead what is missing"
-        for k in [k for k,until in self.left.items() if until<time.monotonic()]: await self.end(k)
+        for k in [k for k,until in self.left.items() if until<time.monotonic()] + self.never(5): await self.end(k)
         self.fill_if_needed(notebook_name=self.notebook_path)
 
     async def end(self, kernel_id):
@@ -120,7 +128,7 @@ class Kernels(Pool):
 
     def forget(self, kernel_id):
         "The place is free, from this moment"
-        for known in (self.owner, self.left): known.pop(kernel_id, None)
+        for known in (self.owner, self.left, self.new): known.pop(kernel_id, None)
         RequestInfoSocketHandler._cache.pop(kernel_id, None)
 
     async def shutdown_kernel(self, kernel_id, *args, **kwargs):

@@ -298,6 +298,22 @@ def test_page_that_was_never_looked_at_gives_its_kernel_back(hasty, come):
     assert come(hasty).status == 200                               # a crawler, say
     hasty.quiet()
 
+def test_page_that_is_slow_to_come_up_keeps_its_kernel_until_another_needs_the_place(hasty, come):
+    hasty.quiet()
+    v = come(hasty)
+    time.sleep(3*1)                                                # a busy browser: three times our patience
+    async def go():
+        ws = await v.connect()
+        await answers(ws)
+        ws.close()
+    asyncio.run(go())
+    v.leave()
+    hasty.quiet()
+    silent = come(hasty)
+    assert silent.status == 200 and come(hasty).status == 503
+    time.sleep(2.5*1)
+    assert come(hasty).status == 200 and silent.refused() == 403
+
 def test_page_that_nobody_touches_makes_room(hasty, come):
     hasty.quiet()
     async def go():

@@ -35,6 +35,7 @@ function show(since = performance.now()) {
   if (!kernel && (kernel = window.jupyterapp?.widgetManager?.kernel)) watch()
   if (!late && !(kernel && drawn())) return setTimeout(show, 30, since)
   document.body.classList.remove('loading')
+  document.body.classList.toggle('gone', !kernel)                 // no widget can be drawn: only their names would show
   if (!kernel) end()
   else if (!ended) notice('')
 }
