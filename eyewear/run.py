@@ -199,7 +199,7 @@ def main(
     labels:str=None, # Labels to use, separated by commas
     port:int=8866,   # Port of the app
     serve:int=1,     # 0: stop before the app
-    save:int=0,      # 1: keep the outputs in the notebooks
+    save:int=0,      # 1: run lesson 06 too, and keep the outputs in the notebooks
 ):
     "Run lessons 01 to 05, print what came out, and serve the app"
     if source and Path(source).expanduser().exists(): source = str(Path(source).expanduser().resolve())
@@ -215,7 +215,7 @@ def main(
     start_afresh()
     os.environ['EYEWEAR_RUN'] = str(run_dir(new=True))
     print(f'Lessons 01 to 05, into {run_dir()}', flush=True)
-    print(summary(run_lessons(save=save)))
+    print(summary(run_lessons([*lessons,'06_app'] if save else lessons, save)))
     if serve: app(port=port)
 
 @call_parse
