@@ -1,5 +1,5 @@
 "What the Makefile's targets do. Standard library only, in the syntax of older Pythons: it runs before anything is installed."
-import hashlib, json, os, platform, shutil, subprocess, sys, tempfile, time
+import hashlib, json, os, platform, shutil, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,9 +164,11 @@ def bench():
     for f in files: call(VENV/'bin'/'python', f)
 
 def lessons():
-    "Install, run the lessons and keep their outputs in nbs/"
+    "Install, run the lessons, keep their outputs in nbs/ and make the pictures of the docs"
     setup('tutorial', 'dev')
-    become('eyewear-run', '--serve', '0', '--save', '1')
+    signal.signal(signal.SIGINT, lambda *a: None)                      # Ctrl-C is for the lessons to answer
+    call(VENV/'bin'/'eyewear-run', '--serve', '0', '--save', '1')
+    call(VENV/'bin'/'python', '.ci/pictures.py')
 
 def lock():
     "Pin the newest versions: constraints.txt, constraints-light.txt"

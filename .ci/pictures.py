@@ -1,14 +1,17 @@
-"Pictures of the app for the docs (nbs/images), from the newest model, in a real browser, with the drawn portraits that the page offers."
-import io, re, subprocess, sys
+"""Pictures of the docs (nbs/images): the app in a real browser, and for each lesson what it ends with, from its saved outputs.
+
+`make lessons` calls it. By hand: `python .ci/pictures.py [lessons]`, with `lessons` without the browser."""
+import base64, io, json, re, subprocess, sys
 from pathlib import Path
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT/'tests'))
-from conftest import HUSH, find_chromium
-
+IMAGES = ROOT/'nbs'/'images'
 SHOTS = dict(light=(760, 'light'), dark=(760, 'dark'), phone=(360, 'light'))
+CELLS = {'01_download': '5483d695', '02_clean': 'd040b032', '03_train': 'showres3', '04_interpret': 'e459bac6', '05_export': 'heatfile'}
+SIDE, BYTES = 640, 40_000 # Of a lesson's picture: the width and the size it may have
+
+# -- The app
 
 def shot(browser, url, name, width, scheme):
     "The page after two portraits, the spotlight on in the dark one"
@@ -21,20 +24,63 @@ def shot(browser, url, name, width, scheme):
     page.locator('.ea-table').wait_for()
     page.wait_for_timeout(800)
     img = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert('RGB')
-    img.quantize(128).save(ROOT/'nbs'/'images'/f'app_{name}.png', optimize=True)
+    img.quantize(128).save(IMAGES/f'app_{name}.png', optimize=True)
     page.close()
 
-def main():
-    (ROOT/'nbs'/'images').mkdir(exist_ok=True)
+def app_pictures():
+    "The page of the newest model, with the drawn portraits that it offers; None, or why there are none"
+    sys.path.insert(0, str(ROOT/'tests'))
+    from conftest import HUSH, find_chromium
+    from playwright.sync_api import sync_playwright
+    path, tried = find_chromium()
+    if not path: return f'the pictures of the app stay as they are: no browser ({"; ".join(tried)})'
     server = subprocess.Popen([Path(sys.executable).with_name('eyewear-app'), '--port', '0'], stdout=subprocess.PIPE, text=True)
     try:
         url = re.search(r'http://\S+', server.stdout.readline())[0]
         with sync_playwright() as p:
-            browser = p.chromium.launch(executable_path=find_chromium()[0], args=HUSH)
+            browser = p.chromium.launch(executable_path=path, args=HUSH)
             for name, (width, scheme) in SHOTS.items(): shot(browser, url, name, width, scheme)
             browser.close()
     finally:
         server.terminate()
         server.wait()
 
-if __name__ == '__main__': main()
+# -- The lessons
+
+def saved_picture(name, cid):
+    "The first picture that the cell `cid` of the lesson `name` shows, as bytes; None where it shows none"
+    cells = json.loads((ROOT/'nbs'/f'{name}.ipynb').read_text(encoding='utf8'))['cells']
+    outputs = [o.get('data', {}) for c in cells if c['id'] == cid for o in c.get('outputs', [])]
+    found = [o[k] for o in outputs for k in ('image/jpeg', 'image/png') if k in o]
+    return base64.b64decode(''.join(found[0])) if found else None
+
+def small(data, top=None):
+    "A picture as a JPEG that fits a lesson: as it is where it does, else made smaller; of a tall one the part above `top`"
+    img = Image.open(io.BytesIO(data))
+    if img.format == 'JPEG' and img.width <= SIDE and len(data) <= BYTES: return data
+    img = img.convert('RGB').crop((0, 0, img.width, top or img.height))
+    img.thumbnail((SIDE if not top else SIDE*3//4, 10*SIDE), Image.Resampling.LANCZOS)
+    for quality in range(85, 30, -10):
+        out = io.BytesIO()
+        img.save(out, 'JPEG', quality=quality, optimize=True)
+        if out.tell() <= BYTES: break
+    return out.getvalue()
+
+def lesson_pictures():
+    "nbs/images/lesson_01.jpg to lesson_06.jpg; a line for each that cannot be made"
+    missing = []
+    for name, cid in CELLS.items():
+        data = saved_picture(name, cid)
+        if data: (IMAGES/f'lesson_{name[:2]}.jpg').write_bytes(small(data))
+        else: missing.append(f'{name}.ipynb: no picture below the cell {cid}; run `make lessons`, or name another cell in .ci/pictures.py')
+    (IMAGES/'lesson_06.jpg').write_bytes(small((IMAGES/'app_light.png').read_bytes(), top=920))
+    return missing
+
+def main(which='all'):
+    IMAGES.mkdir(exist_ok=True)
+    why = None if which == 'lessons' else app_pictures()
+    missing = lesson_pictures()
+    for o in filter(None, (why, *missing)): print(f'eyewear: {o}', file=sys.stderr)
+    return bool(missing)
+
+if __name__ == '__main__': sys.exit(main(*sys.argv[1:]))

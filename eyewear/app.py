@@ -11,7 +11,6 @@ __all__ = ['answers', 'latest', 'ClassifierApp', 'classifier_app']
 import os
 from functools import wraps
 from html import escape
-from pathlib import Path
 
 import ipywidgets as widgets
 from fastcore.basics import patch
@@ -68,9 +67,11 @@ class ClassifierApp(widgets.VBox):
         self.add_class('ea')
         self.show()
 
-    def say(self, text, kind='dim'):
-        "Show `text` above the photo"
-        self.lbl_pred.value = f'<p class="ea-{kind}" role="status">{escape(text)}</p>' if text else ''
+# %% ../nbs/06_app.ipynb #0ccf6c09
+@patch
+def say(self:ClassifierApp, text, kind='dim'):
+    "Show `text` above the photo"
+    self.lbl_pred.value = f'<p class="ea-{kind}" role="status">{escape(text)}</p>' if text else ''
 
 # %% ../nbs/06_app.ipynb #5896a529
 @patch
@@ -86,12 +87,22 @@ def show(self:ClassifierApp):
     self.btn_heat.layout.display = '' if img and p.heat else 'none'
     if hasattr(self.correct, 'show'): self.correct.show(img, p and p.label)
 
+# %% ../nbs/06_app.ipynb #beac2f1b
 @patch
 def tell(self:ClassifierApp):
     "All photos of this visit, the newest first, once there are two"
     if len(self.rows)<2: return
     self.out_rows.value = f'<h2>This visit</h2>{table(self.rows)}<p>{csv_link(self.rows[::-1], self.clf.labels)}</p>'
 
+@patch
+def report(self:ClassifierApp, n):
+    "Say what became of the last `n` photos, and show the last one"
+    wrong = [p for _,_,p in self.rows[:n] if isinstance(p, PhotoError)]
+    if n>1: self.say(f'{n} photos: {n-len(wrong)} with an answer, {len(wrong)} without. See the table.')
+    else: self.say(f'{wrong[0]}. Please choose another photo.' if wrong else '', 'wrong')
+    self.show()
+
+# %% ../nbs/06_app.ipynb #2eacc6f1
 @patch
 def take(self:ClassifierApp, a:Arrival):
     "Classify a photo that has come; what is no photo gets a sentence"
@@ -100,15 +111,9 @@ def take(self:ClassifierApp, a:Arrival):
         img = open_photo(a.data, a.name)
         p,small = self.clf(img),thumb(img, 64)
     except PhotoError as e: img,p,small = None,e,''
-    self.rows = [(a.name, small, p), *self.rows][:500]
-    last = a.i+1==a.n
-    if a.n==1: self.now = img and (img, p, a.name)
-    elif last: self.now = None
-    if last:
-        wrong = sum(isinstance(o[2], PhotoError) for o in self.rows[:a.n])
-        if a.n>1: self.say(f'{a.n} photos: {a.n-wrong} with an answer, {wrong} without. See the table.')
-        else: self.say(f'{p}. Please choose another photo.' if wrong else '', 'wrong')
-        self.show()
+    self.rows,last = [(a.name, small, p), *self.rows][:500],a.i+1==a.n
+    if last: self.now = (img, p, a.name) if img and a.n==1 else None
+    if last: self.report(a.n)
     if last or a.i%20==19: self.tell()
 
 # %% ../nbs/06_app.ipynb #4ce2073d

@@ -71,11 +71,11 @@ def start_lesson(
     client.kc.execute(warm, silent=True, store_history=False)
     return client
 
-def write_html(nb, dest):
-    "The executed lesson as one HTML file, pictures inside"
+def write_html(nb, dest, folder):
+    "The executed lesson as one HTML file, its pictures and those of `folder` inside"
     from nbconvert import HTMLExporter
     nb.metadata.pop('widgets', None)
-    write_file(dest, HTMLExporter().from_notebook_node(nb)[0])
+    write_file(dest, HTMLExporter(embed_images=True).from_notebook_node(nb, {'metadata': {'path': str(folder)}})[0])
 
 # %% ../nbs/parts/execute.ipynb #903bbb93
 def _say(text, end='\n'):
@@ -105,7 +105,7 @@ def run_lesson(
         if not isinstance(e, (CellExecutionError, DeadKernelError, RuntimeError)): raise
         raise LessonError(f'{path.stem}, cell {at}: {_why(e)} (all of it in {run_dir()/path.stem}.html)') from e
     finally:
-        write_html(client.nb, run_dir()/f'{path.stem}.html')
+        write_html(client.nb, run_dir()/f'{path.stem}.html', path.parent)
     _say(f'{path.stem:14} cell {n} of {n}  {time.time()-start:5.0f} s')
     return time.time()-start
 

@@ -14,7 +14,7 @@ from fastcore.script import call_parse
 from .core import *
 from .dataset import *
 from .download import source_names
-from .execute import run_lessons,start_afresh
+from .execute import lessons,run_lessons,start_afresh
 from .score import say_error
 from .sources import folder_labels,last_dataset,read_urls
 
@@ -43,7 +43,7 @@ def main(
     labels:str=None, # Labels to use, separated by commas
     port:int=8866,   # Port of the app
     serve:int=1,     # 0: stop before the app
-    save:int=0,      # 1: keep the outputs in the notebooks
+    save:int=0,      # 1: run lesson 06 too, and keep the outputs in the notebooks
 ):
     "Run lessons 01 to 05, print what came out, and serve the app"
     if source and Path(source).expanduser().exists(): source = str(Path(source).expanduser().resolve())
@@ -59,7 +59,7 @@ def main(
     start_afresh()
     os.environ['EYEWEAR_RUN'] = str(run_dir(new=True))
     print(f'Lessons 01 to 05, into {run_dir()}', flush=True)
-    print(summary(run_lessons(save=save)))
+    print(summary(run_lessons([*lessons,'06_app'] if save else lessons, save)))
     if serve: app(port=port)
 
 @call_parse

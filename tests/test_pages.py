@@ -1,5 +1,5 @@
 "The pages beside the lessons, and the figures in the prose of the lessons: every figure has a source, every link leads to a file, the recipe for taking a photo out works."
-import io, json, re
+import ast, base64, io, json, re
 from pathlib import Path
 import pytest
 from PIL import Image
@@ -146,3 +146,86 @@ def test_lessons_say_what_was_measured():
     assert f"the limit is {bench('near_duplicates')['limit']}:" in words('02_clean')
     for what, share in zip(('in the wrong folder', 'exact copies', 'near copies', 'no portrait', 'two people'), TROUBLE.values()):
         assert re.search(rf'^\| {what}[^|]*\| {share*600:.0f} \|', words('01_download'), re.M), what
+
+# -- What every lesson has
+
+LESSONS = sorted(o.stem for o in (ROOT/'nbs').glob('0[1-6]_*.ipynb'))
+PARTS = '**At the end**', '**You need**', '## What can go wrong', '## Try it yourself', '## Questions', '**Next**'
+every_lesson = pytest.mark.parametrize('name', LESSONS)
+
+def part(name, head):
+    "The text of a lesson from `head` to the next one"
+    return re.split(r'^## |^\*\*Next', words(name).split(head, 1)[1], flags=re.M)[0]
+
+@every_lesson
+def test_lesson_has_its_parts_in_order(name):
+    text = words(name)
+    missing = [o for o in PARTS if len(re.findall('^'+re.escape(o), text, re.M)) != 1]
+    assert not missing, f'{name} should say once, at the start of a line: {missing}'
+    assert [*PARTS] == sorted(PARTS, key=text.index)
+    assert f'images/lesson_{name[:2]}.jpg' in part(name, '**At the end**') and 'query_dict' in part(name, '## Try it yourself')
+
+@every_lesson
+def test_lesson_is_an_evening(name):
+    text = '\n'.join(o for o in words(name).split('\n\n') if '<!-- Badges' not in o)
+    n = len(re.sub(r'\]\([^)]*\)|<[^>]+>|[|:-]{3,}', ' ', text).split())
+    assert 1000 <= n <= 2500, f'{name}: {n} words of prose'
+    long = {o['id']: n for o in cells(name) if o['cell_type'] == 'code' and (n := len(''.join(o['source']).splitlines())) > 30}
+    assert not long, f'{name}: cells of more than 30 lines: {long}'
+
+@every_lesson
+def test_answers_are_folded_away(name):
+    text = part(name, '## Questions')
+    folded = re.findall(r'^<details><summary>[^<\n]+\?</summary>\n\n(?:[^<]|<code>|</code>)+\n\n</details>$', text, re.M)
+    assert len(folded) == text.count('<details>') == text.count('</details>') >= 3
+
+@every_lesson
+def test_links_of_a_lesson_lead_to_files(name):
+    links = [o for o in re.findall(r'\]\(([^)#]+)', words(name)) if not re.match('https://|mailto:', o)]
+    named = re.findall(r'`(parts/\w+\.ipynb)`', words(name))+[f'../{o}' for o in re.findall(r'`(benchmarks/\w+\.py)`', words(name))]
+    assert links and not [o for o in links+named if not (ROOT/'nbs'/o).resolve().exists()]
+
+def sayings(name):
+    "The fixed parts of what the package and the code of a lesson can say"
+    code = [o.read_text(encoding='utf8') for o in (ROOT/'eyewear').glob('*.py')]
+    for text in code+[''.join(o['source']) for o in cells(name) if o['cell_type'] == 'code']:
+        try: tree = ast.parse(text)
+        except SyntaxError: continue
+        yield from (o.value for o in ast.walk(tree) if isinstance(o, ast.Constant) and isinstance(o.value, str))
+
+@every_lesson
+def test_what_can_go_wrong_is_what_the_code_says(name):
+    said = [*sayings(name)]
+    rows = [o.split('|')[1].strip() for o in part(name, '## What can go wrong').splitlines() if o.startswith('|')][2:]
+    assert 4 <= len(rows) <= 8, rows
+    def known(quote):
+        return any(len(o) >= 12 and any(o in s for s in said) for o in map(str.strip, quote.split('..'))) or any(len(s.strip()) >= 12 and s in quote for s in said)
+    quotes = [m[1] for o in rows if (m := re.search(r'`+(.+?)`+$', o))]
+    assert sum(map(known, quotes)) >= 4, [o for o in quotes if not known(o)]
+
+@every_lesson
+def test_picture_of_a_lesson_is_small(name):
+    path = ROOT/'nbs'/'images'/f'lesson_{name[:2]}.jpg'
+    with Image.open(path) as img: assert img.format == 'JPEG' and img.width <= 640 and path.stat().st_size <= 40_000
+
+def test_what_few_photos_show():
+    one, none = wilson(1, 6), wilson(0, 6)
+    assert one['low'] < none['high'] and none['low'] <= .01 and none['high'] >= .2    # Lesson 06: once in a hundred, once in five
+    assert wilson(round(.02*120), 120)['high'] > .05                                  # Lesson 04: 2 or 5 %
+
+def test_millions_of_photos():
+    plain, ray = (row('batch', what=o) for o in ('plain loop, two threads', 'Ray, two workers'))
+    assert plain['hours_a_million'] < 4 and ray['photos_a_second'] <= plain['photos_a_second']
+
+def test_pictures_say_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT/'.ci')
+    import pictures
+    (tmp_path/'nbs').mkdir()
+    nb = dict(cells=[dict(id='a', cell_type='code', outputs=[dict(data={'image/png': base64.b64encode(photo(1)).decode()})]), dict(id='b', outputs=[])])
+    (tmp_path/'nbs'/'01_a.ipynb').write_text(json.dumps(nb))
+    Image.new('RGB', (760, 1300)).save(tmp_path/'app_light.png')
+    for k, v in dict(ROOT=tmp_path, IMAGES=tmp_path, CELLS={'01_a': 'a'}).items(): monkeypatch.setattr(pictures, k, v)
+    assert pictures.lesson_pictures() == [] and Image.open(tmp_path/'lesson_01.jpg').format == 'JPEG'
+    assert Image.open(tmp_path/'lesson_06.jpg').width <= 640
+    monkeypatch.setattr(pictures, 'CELLS', {'01_a': 'b'})
+    assert '01_a.ipynb: no picture below the cell b' in pictures.lesson_pictures()[0]
