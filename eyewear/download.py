@@ -74,10 +74,20 @@ def plan(source, labels, limit, **kwargs):
     return use,{o: ('', folder_photos(folder/o, limit)) for o in use}
 
 # %% ../nbs/01_download.ipynb #b4dcb0cb
-def _place(source, limit, labels, adult_filter_off=False):
-    "Folder of a dataset; one of its own where other labels are asked for"
+def _other_words(path, words):
+    "Were the photos in `path` found by other words than `words` (label -> search words)?"
+    if not read_mark(path): return False
+    return any(r['query'] and r['status']!='failed' and words.get(r['label'])!=r['query'] for r in Dataset(path).rows)
+
+def _place(source, limit, labels, adult_filter_off=False, say=False):
+    "Folder of a dataset; one of its own where other labels or other words are asked for"
     asked = ','.join(sorted(set(labels))) if labels and set(labels)!=set(eyewear_types) else ''
-    return dataset_dir(source, limit, asked+('-adult_filter_off' if adult_filter_off else ''), source_names()[1:])
+    asked += '-adult_filter_off' if adult_filter_off else ''
+    words = {o: f'drawn portrait: {o}' if source=='practice' else query_dict.get(o, o) for o in labels or query_dict}
+    path,own = (dataset_dir(source, limit, asked+more, source_names()[1:]) for more in ('', str(sorted(words.items()))))
+    if not _other_words(path, words): return path
+    if say: print(f'{path.name}/ has photos that other words have found: using {own.name}/')
+    return own
 
 def _check(ds, source, wanted, limit, ended):
     "Note which labels are complete; an error where a label has no photo at all"
@@ -102,7 +112,7 @@ def download(
     if limit<4: raise SourceError(f'LIMIT={limit}: give a whole number of photos a label, 4 or more')
     if source=='auto': return _auto(limit, labels, adult_filter_off, **kwargs)
     use,wanted = plan(source, labels, limit, **({'adult_filter_off':True} if adult_filter_off else {}))
-    path = _place(source, limit, labels, adult_filter_off)
+    path = _place(source, limit, labels, adult_filter_off, say=True)
     name = source if source in source_names() else Path(source).stem
     ds = Dataset(path, use)
     write_mark(path, source=source if source in source_names() else str(Path(source).expanduser().resolve()), name=name, limit=limit, labels=use)

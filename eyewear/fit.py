@@ -12,6 +12,7 @@ import os,random,signal,threading
 from contextlib import contextmanager
 import numpy as np
 from .core import *
+from .backbone import has_gpu
 need('tutorial', 'training', 'torch', 'fastai')
 import torch
 import fastai.callback.all
@@ -23,7 +24,7 @@ def steady(
     seed:int, # For `random`, numpy and torch
 ):
     "Every number the same the next time, on a CPU with as many threads"
-    before,cpu = torch.are_deterministic_algorithms_enabled(),not torch.cuda.is_available()
+    before,cpu = torch.are_deterministic_algorithms_enabled(),not has_gpu()
     if cpu: torch.use_deterministic_algorithms(True)
     mem = torch.utils.deterministic
     fill,mem.fill_uninitialized_memory = mem.fill_uninitialized_memory,False # A tenth of the time, for nothing here
@@ -55,7 +56,7 @@ def several(
     if num_distrib()<2: yield; return
     need('tutorial', 'training in several processes', 'accelerate')
     from fastai.distributed import DistributedDL as cls
-    cpu,before = not torch.cuda.is_available(),cls._broadcast
+    cpu,before = not has_gpu(),cls._broadcast
     def _broadcast(self, t, rank):
         t = torch.LongTensor(t)
         torch.distributed.broadcast(t, rank)
@@ -71,7 +72,7 @@ def first_alone():
     if num_distrib()>1:
         need('tutorial', 'training in several processes', 'accelerate')
         from accelerate import PartialState
-        PartialState(cpu=not torch.cuda.is_available())
+        PartialState(cpu=not has_gpu())
     if rank_distrib(): distrib_barrier()
     yield
     if not rank_distrib(): distrib_barrier()
@@ -192,9 +193,9 @@ def fine_tune(
     cbs=None,      # fastai callbacks
 ):
     "fastai's `fine_tune`, in two phases that can be stopped; 16-bit numbers on a GPU"
-    if torch.cuda.is_available(): learn.to_fp16()
+    if has_gpu(): learn.to_fp16()
     learn.freeze()
     fit_phase(keep, learn, 1, slice(2e-3), cbs, pct_start=.99)
     learn.unfreeze()
     fit_phase(keep, learn, epochs, slice(1e-5, 1e-3), cbs, pct_start=.3, div=5.)
-    if torch.cuda.is_available(): learn.to_fp32()
+    if has_gpu(): learn.to_fp32()

@@ -34,7 +34,7 @@ def get_dls(
     split,size = ds.split(),size or backbone.size
     splitter = IndexSplitter([]) if files else FuncSplitter(lambda f: split[f.name]=='valid')
     files = files or [f for f in ds.files() if split[f.name]!='test']
-    n,workers = sum(split[f.name]=='train' for f in files),defaults.cpus if torch.cuda.is_available() else 0
+    n,workers = sum(split[f.name]=='train' for f in files),defaults.cpus if has_gpu() else 0
     block = DataBlock(
         blocks=(TransformBlock(OpenPhoto(PhotoCache(ds, size)), batch_tfms=IntToFloatTensor), CategoryBlock(vocab=sorted(ds.labels))),
         get_items=lambda _: files,
@@ -85,35 +85,20 @@ def fit_late(
 # %% ../nbs/03_train.ipynb #777c0324
 usual = dict(fine_tune=7, cached=8, head=30) # Epochs of each way
 
-def train(
-    ds:Dataset,          # Photos and their labels
-    arch:str='auto',     # Backbone: `auto`, one of `backbones`, or any name that timm knows
-    epochs:int=None,     # As in `usual` by default
-    how:str='auto',      # `fine_tune`, `cached`, `head`, or `auto`: by whether there is a GPU
-    cbs=None,            # fastai callbacks
-    seed:int=42,         # The same seed and data give the same weights on a CPU
-    resume:bool=False,   # Go on from the last epoch of a training that was stopped?
-    size:int=None,       # Side of the square that the model sees, in pixels; as the backbone wants it by default
-)->Learner:              # Trained; `learn.backbone` and `learn.how` say how
-    "Train a model on the train part of `ds`; what was done stands in the run record"
-    if how=='auto': how = 'fine_tune' if torch.cuda.is_available() else 'cached'
+def _choose(arch, how, size):
+    "The backbone and the way to train it; an error where they do not go together"
+    if how=='auto': how = 'fine_tune' if has_gpu() else 'cached'
     if how not in usual: raise EyewearError(f'how={how}: use {", ".join(usual)} or auto')
-    with still_there(ds), steady(seed):
-        for o in check_labels(ds): rank_distrib() or print(o)
-        backbone = get_backbone(arch)
-        backbone.size = size or backbone.size
-        if how=='cached' and not backbone.early: raise EyewearError(f'{backbone.name}: cannot be cut; use how=fine_tune or how=head')
-        free = how=='fine_tune' and backbone.name.startswith('resnet')
-        with first_alone(): learn = get_learner(ds, backbone, cbs=None if free else FrozenBatchNorm())
-        learn.backbone,learn.how = backbone,how
-        settings = dict(arch=backbone.name, how=how, epochs=epochs or usual[how], seed=seed, size=backbone.size)
-        keep = Keep(run_dir()/'last.pth', {**settings, 'digest':ds.digest()}, resume, phases=2 if how=='fine_tune' else 1)
-        if how=='fine_tune':
-            with first_alone(): PhotoCache(ds, backbone.size).fill([*learn.dls.train_ds.items, *learn.dls.valid_ds.items])
-            fine_tune(keep, learn, settings['epochs'], cbs)
-        else: _on_activations(ds, learn, settings, cbs, keep)
-        if not rank_distrib(): record(training=training_facts(ds, learn, settings, not keep.stopped))
-    return learn
+    backbone = get_backbone(arch)
+    backbone.size = size or backbone.size
+    if how=='cached' and not backbone.early: raise EyewearError(f'{backbone.name}: cannot be cut; use how=fine_tune or how=head')
+    return backbone,how
+
+# %% ../nbs/03_train.ipynb #onphotos
+def _on_photos(ds, learn, settings, cbs, keep):
+    "Train all layers on the photos themselves"
+    with first_alone(): PhotoCache(ds, learn.backbone.size).fill([*learn.dls.train_ds.items, *learn.dls.valid_ds.items])
+    fine_tune(keep, learn, settings['epochs'], cbs)
 
 def _on_activations(ds, learn, settings, cbs, keep):
     "Train on what the early layers, or the whole body, made of each photo"
@@ -124,6 +109,30 @@ def _on_activations(ds, learn, settings, cbs, keep):
     late = nn.Sequential(nn.Identity() if head else learn.model[0][learn.backbone.early:], learn.model[1])
     fast = fit_late(late, acts, y, valid, settings['epochs'], cbs, seed=settings['seed'], keep=keep)
     learn.recorder.values,learn.recorder.losses = fast.recorder.values,fast.recorder.losses
+
+# %% ../nbs/03_train.ipynb #trainall
+def train(
+    ds:Dataset,        # Photos and their labels
+    arch:str='auto',   # Backbone: `auto`, one of `backbones`, or any name that timm knows
+    epochs:int=None,   # As in `usual` by default
+    how:str='auto',    # `fine_tune`, `cached`, `head`, or `auto`: by whether there is a GPU
+    cbs=None,          # fastai callbacks
+    seed:int=42,       # The same seed and data give the same weights on a CPU
+    resume:bool=False, # Go on from the last epoch of a training that was stopped?
+    size:int=None,     # Side of the square that the model sees, in pixels; as the backbone wants it by default
+)->Learner:            # Trained; `learn.backbone` and `learn.how` say how
+    "Train a model on the train part of `ds`; what was done stands in the run record"
+    backbone,how = _choose(arch, how, size)
+    with still_there(ds), steady(seed):
+        for o in check_labels(ds): rank_distrib() or print(o)
+        free = how=='fine_tune' and backbone.name.startswith('resnet')
+        with first_alone(): learn = get_learner(ds, backbone, cbs=None if free else FrozenBatchNorm())
+        learn.backbone,learn.how = backbone,how
+        settings = dict(arch=backbone.name, how=how, epochs=epochs or usual[how], seed=seed, size=backbone.size)
+        keep = Keep(run_dir()/'last.pth', {**settings, 'digest':ds.digest()}, resume, phases=2 if how=='fine_tune' else 1)
+        (_on_photos if how=='fine_tune' else _on_activations)(ds, learn, settings, cbs, keep)
+        if not rank_distrib(): record(training=training_facts(ds, learn, settings, not keep.stopped))
+    return learn
 
 # %% ../nbs/03_train.ipynb #9499352a
 def load_model(

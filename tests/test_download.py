@@ -172,6 +172,52 @@ def test_other_words(bing, home):
     assert {o['q'] for o in bing.searches}=={'cups', dl.query_dict['VR']}
 
 @need_bing
+def test_changed_words_get_a_folder_of_their_own(bing, home, monkeypatch, capsys):
+    find_all(bing)
+    old = get('bing', 5)
+    assert 'other words' not in capsys.readouterr().out
+    monkeypatch.setitem(dl.query_dict, 'VR', 'diving mask')
+    bing.found['diving mask'] = [f'{bing.host}/mask/{i}.jpg' for i in range(6)]
+    new = get('bing', 5)
+    assert capsys.readouterr().out.splitlines()==[f'bing-5/ has photos that other words have found: using {new.path.name}/']
+    assert new.path!=old.path and {r['query'] for r in new.rows if r['label']=='VR'}=={'diving mask'}
+    assert {r['query'] for r in Dataset(old.path).rows}=={*(v for k,v in dl.query_dict.items() if k!='VR'), '(man OR woman) portrait VR headset'}
+    monkeypatch.setenv('EYEWEAR_SOURCE', 'bing'); monkeypatch.setenv('EYEWEAR_LIMIT', '5')
+    n = len(bing.searches)
+    assert get('bing', 5).path==dl.load_dataset().path==new.path and len(bing.searches)==n   # On disk already
+    monkeypatch.setitem(dl.query_dict, 'VR', '(man OR woman) portrait VR headset')
+    assert get('bing', 5).path==old.path and len(bing.searches)==n
+
+@need_bing
+def test_new_labels_in_query_dict(bing, home, monkeypatch):
+    find_all(bing)
+    old = get('bing', 5)
+    bing.find('cups', 6); bing.find('plates', 6)
+    with monkeypatch.context() as m:
+        m.setattr(dl, 'query_dict', {'cups':'cups', 'plates':'plates'}); m.setattr(dl, 'eyewear_types', ['cups','plates'])
+        new = get('bing', 5)
+        assert new.counts()=={'cups':5, 'plates':5} and new.path!=old.path and not (old.path/'cups').exists()
+    m = len(bing.searches)
+    monkeypatch.setattr(dl, 'query_dict', {**dl.query_dict, 'cups':'cups'}); monkeypatch.setattr(dl, 'eyewear_types', list(dl.query_dict))
+    assert get('bing', 5).path==old.path and {o['q'] for o in bing.searches[m:]}=={'cups'}   # One more is added to what is there
+
+@need_bing
+def test_words_that_found_nothing_may_be_changed(bing, home, monkeypatch):
+    find_all(bing)
+    bing.found[dl.query_dict['VR']] = []
+    with pytest.raises(SourceError, match='no photos for VR'): get('bing', 5)
+    monkeypatch.setitem(dl.query_dict, 'VR', 'diving mask')
+    bing.found['diving mask'] = [f'{bing.host}/mask/{i}.jpg' for i in range(6)]
+    assert get('bing', 5).path==home/'bing-5'
+
+def test_fewer_labels_of_the_practice_portraits(home, monkeypatch):
+    pytest.importorskip('eyewear.practice')
+    old = dl.download('practice', 4)
+    monkeypatch.delitem(dl.query_dict, 'VR'); monkeypatch.setattr(dl, 'eyewear_types', list(dl.query_dict))
+    new = dl.download('practice', 4)
+    assert new.path!=old.path and 'VR' not in new.labels and Dataset(old.path).labels[2:3]==['VR']
+
+@need_bing
 def test_no_network(home):
     with pytest.raises(SourceError) as e: get('bing')
     assert 'unreachable' in str(e.value) and '\n' not in str(e.value) and 'SOURCE=practice' in str(e.value)

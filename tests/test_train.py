@@ -165,6 +165,49 @@ def test_weights_that_cannot_be_fetched_are_said(shared, monkeypatch, arch):
     monkeypatch.setattr(timm, 'create_model', lambda name, pretrained=False, **kw: no() if pretrained else make(name, pretrained=False, **kw))
     with pytest.raises(EyewearError, match=f'{arch}: its weights cannot be fetched'): train(shared, arch, how='fine_tune')
 
+# -- A GPU that this torch can use
+
+@pytest.fixture
+def card(monkeypatch):
+    "A machine with a GPU of some capability, and a torch that was built for some; a list of what fastai is told"
+    import torch, eyewear.backbone as bb
+    told = []
+    def make(capability, built, there=True):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda: there)
+        monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda *a: capability)
+        monkeypatch.setattr(torch.cuda, 'get_arch_list', lambda: built.split())
+        bb.has_gpu.cache_clear()
+        return told
+    monkeypatch.setattr(bb, 'default_device', told.append)
+    yield make
+    bb.has_gpu.cache_clear()
+
+NEW = 'sm_75 sm_80 sm_86 sm_90a sm_100 sm_120'
+
+@pytest.mark.parametrize('capability,built', [((7, 5), NEW), ((8, 6), NEW), ((8, 9), NEW), ((12, 1), NEW), ((13, 0), NEW+' compute_120')])
+def test_gpu_that_torch_was_built_for(card, capsys, capability, built):
+    from eyewear.backbone import has_gpu
+    assert not card(capability, built) and has_gpu() and not capsys.readouterr().out
+
+@pytest.mark.parametrize('capability,built', [((6, 1), NEW), ((7, 0), NEW), ((5, 2), NEW+' compute_120'), ((13, 0), NEW)])
+def test_gpu_that_torch_was_not_built_for(card, capsys, capability, built):
+    from eyewear.backbone import has_gpu
+    told = card(capability, built)
+    assert not has_gpu() and not has_gpu() and told == [False]             # fastai goes on without it, too
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 and '{}.{}'.format(*capability) in lines[0] and 'CUDA_VISIBLE_DEVICES=' in lines[0]
+
+def test_no_gpu_is_not_worth_a_word(card, capsys):
+    from eyewear.backbone import has_gpu
+    card((6, 1), NEW, there=False)
+    assert not has_gpu() and not capsys.readouterr().out
+
+@pytest.mark.parametrize('capability,how', [((6, 1), 'cached'), ((8, 0), 'fine_tune')])
+def test_auto_goes_by_the_gpu_that_can_be_used(card, capability, how):
+    from eyewear.train import _choose
+    card(capability, NEW)
+    assert _choose(TINY['arch'], 'auto', None)[1] == how
+
 # -- Batch norm, folded
 
 @pytest.mark.parametrize('arch', ['tf_efficientnet_lite0', 'resnet18', 'test_resnet', 'densenet121', 'test_vit'])
