@@ -210,6 +210,18 @@ def dist():
     files = sorted((ROOT/'dist').glob('eyewear-*'))
     uv('tool', 'run', '-q', '--python', script('python'), '-c', 'constraints.txt', 'twine', 'check', '--strict', *files)
 
+def docs():
+    "Install, make the site of the lessons and of the code in _docs/ (needs Quarto)"
+    if not shutil.which('quarto'): stop('needs Quarto: https://quarto.org/docs/get-started/')
+    setup('tutorial', 'dev')
+    call(script('nbdev-docs'))
+
+def audit():
+    "Ask whether holes are known in the pinned versions"
+    make_venv(VENV)
+    pins = [o for name in ('constraints.txt', 'constraints-light.txt') for o in ('-r', name)]
+    uv('tool', 'run', '-q', '--python', script('python'), 'pip-audit', '--strict', '--no-deps', '--disable-pip', *pins)
+
 def hooks():
     "Install, set git up for notebooks (nbdev's merge driver and clean hooks)"
     setup('tutorial', 'dev')
@@ -219,7 +231,7 @@ def help():
     "This list"
     for f in TARGETS: print(f'make {f.__name__:8} {f.__doc__}')
 
-TARGETS = help, run, lab, test, light, bench, lock, lessons, links, hooks, dist
+TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit, dist, hooks
 
 if __name__ == '__main__':
     try: {f.__name__: f for f in TARGETS}[sys.argv[1]]()
