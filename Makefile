@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-help run lab test bench lock lessons links hooks:
+help run lab test light bench lock lessons links docs audit dist hooks:
 	@$(PYTHON) .ci/make.py $@
 
-.PHONY: help run lab test bench lock lessons links hooks
+.PHONY: help run lab test light bench lock lessons links docs audit dist hooks

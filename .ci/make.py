@@ -19,10 +19,15 @@ def call(*cmd, **kw):
     rc = subprocess.call([str(o) for o in cmd], cwd=str(ROOT), **kw)
     if rc: sys.exit(rc)
 
+def script(name, venv=None):
+    "Path of a script of an environment, .venv if none is named"
+    folder, end = ('Scripts', '.exe') if platform.system() == 'Windows' else ('bin', '')
+    return (venv or VENV)/folder/(name+end)
+
 def become(name, *args):
     "Hand this process over to the environment's script `name`, so that Ctrl-C reaches it alone"
     os.chdir(str(ROOT))
-    os.execv(str(VENV/'bin'/name), [name, *args])
+    os.execv(str(script(name)), [name, *args])
 
 # -- Set-up
 
@@ -57,13 +62,13 @@ def make_venv(path):
     cfg = path/'pyvenv.cfg'
     made = [l for l in (cfg.read_text().splitlines() if cfg.exists() else []) if l.startswith('command =')]
     if made and not made[0].endswith(' '+str(path)): return call(find_python(), '-m', 'venv', '--clear', path)
-    if not tested(version_of(path/'bin'/'python')): call(find_python(), '-m', 'venv', '--clear', path)
+    if not tested(version_of(script('python', path))): call(find_python(), '-m', 'venv', '--clear', path)
 
 def uv(*args):
     "Run uv, which pip brings into the environment"
-    pip = VENV/'bin'/'python', '-m', 'pip', 'install', '-q', '--disable-pip-version-check'
-    if not (VENV/'bin'/'uv').exists(): call(*pip, '-c', 'constraints.txt', 'uv')
-    call(VENV/'bin'/'uv', *args, env=dict({'UV_HTTP_TIMEOUT': '180'}, **os.environ))
+    pip = script('python'), '-m', 'pip', 'install', '-q', '--disable-pip-version-check'
+    if not script('uv').exists(): call(*pip, '-c', 'constraints.txt', 'uv')
+    call(script('uv'), *args, env=dict({'UV_HTTP_TIMEOUT': '180'}, **os.environ))
 
 def check_disk(size):
     "Say how much will be installed, and end where it does not fit"
@@ -86,7 +91,7 @@ def setup(*extras):
                 extras=sorted({*extras, *had['extras']}), backend=os.environ.get('TORCH_BACKEND') or had['backend'])
     if had == want: return
     if not list(VENV.glob('lib/*/site-packages/torch')): check_disk(SIZES['cpu' if want['backend'] == 'cpu' else platform.system()])
-    cmd = ['pip', 'install', '--python', VENV/'bin'/'python', '-c', 'constraints.txt', '--reinstall-package', 'eyewear']
+    cmd = ['pip', 'install', '--python', script('python'), '-c', 'constraints.txt', '--reinstall-package', 'eyewear']
     if want['backend']: cmd += ['--torch-backend', want['backend']]
     if want['backend'] != had['backend']: cmd += ['--reinstall-package', 'torch', '--reinstall-package', 'torchvision']
     start = time.time()
@@ -102,7 +107,7 @@ def setup_light():
     "The package as a wheel, without extras, and what its tests need into .venv-light"
     make_venv(LIGHT)
     shutil.rmtree(str(ROOT/'build'/'lib'), ignore_errors=True)      # else modules that are gone would travel on
-    to = '--python', LIGHT/'bin'/'python', '-c', 'constraints-light.txt'
+    to = '--python', script('python', LIGHT), '-c', 'constraints-light.txt'
     uv('pip', 'install', '-q', *to, '--reinstall-package', 'eyewear', '.', *LIGHT_TOOLS)
 
 # -- Targets
@@ -125,31 +130,41 @@ def in_step():
         return {str(f.relative_to(ROOT)): f.read_bytes() if f.exists() else b'' for f in files}
     before = seen()
     links()
-    call(VENV/'bin'/'nbdev-clean')
-    call(VENV/'bin'/'nbdev-export')
+    call(script('nbdev-clean'))
+    call(script('nbdev-export'))
     after = seen()
     changed = sorted(f for f in {*before, *after} if before.get(f) != after.get(f))
     if changed: stop(f'make links, nbdev-clean or nbdev-export changed {", ".join(changed)}; look at the change, keep it, run again')
+
+def apart(home, **kw):
+    "The environment of this process without what would lead elsewhere, its data at `home`"
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH' and not k.startswith('EYEWEAR_')}
+    return dict(env, MPLBACKEND='agg', EYEWEAR_HOME=str(home), **kw)
 
 def test():
     "Install, then everything: notebooks clean and in step, notebooks, pytest, the app in a light environment"
     start, times = time.time(), []
     with tempfile.TemporaryDirectory(prefix='eyewear-') as tmp:
-        env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH' and not k.startswith('EYEWEAR_')}
-        def home(name, **kw): return dict(env, MPLBACKEND='agg', EYEWEAR_HOME=str(Path(tmp)/name), **kw)
+        def home(name, **kw): return apart(Path(tmp)/name, **kw)
         small = home('lessons', EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='40')
         steps = dict(
             install=lambda: setup('tutorial', 'dev'),
             in_step=in_step,
-            notebooks=lambda: call(VENV/'bin'/'nbdev-test', '--n-workers', 1, '--do-print', '--timing', env=small),
-            tests=lambda: call(VENV/'bin'/'pytest', env=home('tests')),
-            light=lambda: (setup_light(), call(LIGHT/'bin'/'pytest', *light_tests(), env=home('light'))))
+            notebooks=lambda: call(script('nbdev-test'), '--n-workers', 1, '--do-print', '--timing', env=small),
+            tests=lambda: call(script('pytest'), env=home('tests')),
+            light=lambda: (setup_light(), call(script('pytest', LIGHT), *light_tests(), env=home('light'))))
         for name, step in steps.items():
             print(f'\n== {name}', flush=True)
             t = time.time()
             step()
             times.append(f'{name} {time.time()-t:.0f} s')
     print(f'\neyewear: all passed in {time.time()-start:.0f} s ({", ".join(times)})')
+
+def light():
+    "The app alone, without torch: its tests in a light environment"
+    make_venv(VENV)                                                 # uv lives there
+    setup_light()
+    with tempfile.TemporaryDirectory(prefix='eyewear-') as home: call(script('pytest', LIGHT), *light_tests(), env=apart(home))
 
 def light_tests():
     "The test files of the light rooms"
@@ -161,7 +176,7 @@ def bench():
     files = sorted(ROOT.glob('benchmarks/[a-z]*.py'))
     if not files: return print('eyewear: there are no benchmarks yet; they come as benchmarks/[a-z]*.py, and this runs them')
     setup('tutorial', 'dev')
-    for f in files: call(VENV/'bin'/'python', f)
+    for f in files: call(script('python'), f)
 
 def lessons():
     "Install, run the lessons, keep their outputs in nbs/ and make the pictures of the docs"
@@ -189,6 +204,26 @@ def links():
     from links import write_links
     for f in write_links(ROOT): print(f'eyewear: wrote {f}')
 
+def dist():
+    "Build the package into dist/: as source and as wheel, with what PyPI asks of them checked"
+    make_venv(VENV)
+    shutil.rmtree(str(ROOT/'build'/'lib'), ignore_errors=True)
+    uv('build', '-q', '--clear', '--python', script('python'), '--build-constraints', 'constraints.txt')
+    files = sorted((ROOT/'dist').glob('eyewear-*'))
+    uv('tool', 'run', '-q', '--python', script('python'), '-c', 'constraints.txt', 'twine', 'check', '--strict', *files)
+
+def docs():
+    "Install, make the site of the lessons and of the code in _docs/ (needs Quarto)"
+    if not shutil.which('quarto'): stop('needs Quarto: https://quarto.org/docs/get-started/')
+    setup('tutorial', 'dev')
+    call(script('nbdev-docs'))
+
+def audit():
+    "Ask whether holes are known in the pinned versions"
+    make_venv(VENV)
+    pins = [o for name in ('constraints.txt', 'constraints-light.txt') for o in ('-r', name)]
+    uv('tool', 'run', '-q', '--python', script('python'), 'pip-audit', '--strict', '--no-deps', '--disable-pip', *pins)
+
 def hooks():
     "Install, set git up for notebooks (nbdev's merge driver and clean hooks)"
     setup('tutorial', 'dev')
@@ -198,7 +233,7 @@ def help():
     "This list"
     for f in TARGETS: print(f'make {f.__name__:8} {f.__doc__}')
 
-TARGETS = help, run, lab, test, bench, lock, lessons, links, hooks
+TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit, dist, hooks
 
 if __name__ == '__main__':
     try: {f.__name__: f for f in TARGETS}[sys.argv[1]]()

@@ -1,5 +1,5 @@
 "The repository around the code: metadata, links, pinned versions, set-up, packaging, deployment."
-import ast, json, os, re, shutil, subprocess, sys, tarfile, zipfile
+import ast, json, os, re, shutil, subprocess, sys
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
@@ -361,6 +361,29 @@ def test_change_by_a_tool_is_a_failure(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(make, 'call', lambda *cmd: nb.write_text('{ }'))
     assert 'nbs/a.ipynb' in stopped(capsys, make.in_step)
 
+@pytest.mark.parametrize('system,folder,end', [('Linux', 'bin', ''), ('Darwin', 'bin', ''), ('Windows', 'Scripts', '.exe')])
+def test_light_runs_everywhere(calls, monkeypatch, system, folder, end):
+    "The light part asks for no machine that torch has packages for"
+    monkeypatch.setattr(make.platform, 'system', lambda: system)
+    make.light()
+    *pip, install, tests = calls
+    assert [o[0] for o in (install, tests)] == [str(make.VENV/folder/f'uv{end}'), str(make.LIGHT/folder/f'pytest{end}')]
+    assert install[install.index('--python')+1] == str(make.LIGHT/folder/f'python{end}') and '.' in install
+    assert [o[:6] for o in pip] == ([[str(make.VENV/folder/f'python{end}'), '-m', 'pip', 'install', '-q', '--disable-pip-version-check']] if end else [])
+    assert {Path(o).name for o in tests[1:]} >= {'test_app.py', 'test_core.py', 'test_predict.py'} and not [o for o in tests if 'test_train' in o]
+
+def test_audit_asks_for_both_installations(calls):
+    make.audit()
+    assert calls[-1][:3] == [str(make.VENV/'bin'/'uv'), 'tool', 'run'] and 'pip-audit' in calls[-1] and '--strict' in calls[-1]     # else what it cannot find passes
+    assert calls[-1][-4:] == ['-r', 'constraints.txt', '-r', 'constraints-light.txt']
+
+def test_docs_need_quarto(calls, monkeypatch, capsys):
+    monkeypatch.setattr(make.shutil, 'which', lambda name: None)
+    assert 'needs Quarto' in stopped(capsys, make.docs) and not calls
+    monkeypatch.setattr(make.shutil, 'which', lambda name: '/usr/bin/quarto')
+    make.docs()
+    assert calls[-1] == [str(make.VENV/'bin'/'nbdev-docs')]
+
 def test_no_app_tests_is_a_failure(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(make, 'ROOT', tmp_path)
     assert 'no test' in stopped(capsys, make.light_tests)
@@ -381,21 +404,7 @@ def test_ci_passes_the_status_on(tmp_path, had_venv):
         assert (res.returncode == 0) == (rc == '0')
     assert (tmp_path/'.venv').exists() == had_venv and not (tmp_path/'build'/'ci').exists()
 
-# -- Packages and hosts
-
-def test_source_and_wheel_carry_the_page(tmp_path):
-    src = copy(tmp_path/'src')
-    cmd = sys.executable, '-m', 'build', '--no-isolation', '--skip-dependency-check'
-    subprocess.run([*cmd, '-o', tmp_path/'dist', src], check=True, capture_output=True)
-    (sdist,), (wheel,) = (tmp_path/'dist').glob('*.tar.gz'), (tmp_path/'dist').glob('*.whl')
-    with zipfile.ZipFile(wheel) as z:
-        for page in ('app','review'): assert z.read(f'eyewear/static/{page}.ipynb').decode() == text(f'nbs/{page}.ipynb')
-        names = set(z.namelist())
-    static = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'static').rglob('*') if f.is_file()}
-    assert static | {f'eyewear/{m}.py' for m in MODULES} <= names
-    assert not [o for o in names if not o.startswith(('eyewear/', f"eyewear-{cfg['version']}.dist-info/"))]
-    with tarfile.open(sdist) as t: names = {o.split('/', 1)[-1] for o in t.getnames()}
-    assert {'settings.ini', 'constraints.txt', 'nbs/app.ipynb', 'nbs/review.ipynb', 'LICENSE'} <= names
+# -- Hosts
 
 def test_hosts_start_the_light_app():
     assert text('requirements.txt').splitlines() == ['-c constraints-light.txt', '.']
@@ -408,10 +417,57 @@ def test_hosts_start_the_light_app():
     for o in docker:
         if o.startswith('COPY'): assert all((ROOT/f).exists() for f in o.split()[1:-1])
 
-def test_workflow_runs_everything_on_every_python():
-    flow = yaml.safe_load(text('.github/workflows/test.yaml'))
-    job, = flow['jobs'].values()
-    (a, lo), (b, hi) = make.PYTHONS
-    assert job['strategy']['matrix']['python'] == [f'3.{i}' for i in range(lo, hi+1)]
-    assert [o['run'] for o in job['steps'] if 'run' in o] == ['bash .ci/run']
-    assert any(o.startswith('macos') for o in job['strategy']['matrix']['os']) and flow['permissions'] == {'contents': 'read'}
+# -- Workflows
+
+FLOWS = {f.stem: yaml.safe_load(f.read_text(encoding='utf8')) for f in sorted((ROOT/'.github'/'workflows').glob('*.yaml'))}
+JOBS = {f'{flow}/{job}': o for flow, body in FLOWS.items() for job, o in body['jobs'].items()}
+PYS = [f'3.{i}' for i in range(make.PYTHONS[0][1], make.PYTHONS[1][1]+1)]
+ACTIONS = {'actions/checkout': 'v5', 'actions/setup-python': 'v6', 'actions/upload-artifact': 'v6', 'actions/download-artifact': 'v7', # each looked up
+           'actions/upload-pages-artifact': 'v5', 'actions/deploy-pages': 'v5', 'quarto-dev/quarto-actions/setup': 'v2', 'pypa/gh-action-pypi-publish': 'v1.14.0'}
+
+def matrix(job): return JOBS[job]['strategy']['matrix']
+def runs(job): return [o['run'] for o in JOBS[job]['steps'] if 'run' in o]
+
+def test_workflows_are_there(): assert set(FLOWS) == {'test', 'docs', 'weekly', 'release'}
+
+@pytest.mark.parametrize('flow', FLOWS)
+def test_workflow_may_read_alone(flow): assert FLOWS[flow]['permissions'] == {'contents': 'read'}
+
+MAY = {'docs/deploy': {'pages': 'write', 'id-token': 'write'}, 'weekly/report': {'issues': 'write'}, 'release/publish': {'id-token': 'write'}}
+
+@pytest.mark.parametrize('job', JOBS)
+def test_job_may_little_and_ends(job):
+    o = JOBS[job]
+    assert o.get('permissions') == MAY.get(job) and 5 <= o['timeout-minutes'] <= 90
+    for step in o['steps']:
+        if 'uses' in step:
+            name, tag = step['uses'].split('@')
+            assert ACTIONS[name] == tag and (name != 'actions/checkout' or step['with'] == {'persist-credentials': False})
+        for target in re.findall(r'^(?:make|python \.ci/make\.py) (\w+)', step.get('run', ''), re.M): assert target in [f.__name__ for f in make.TARGETS]
+        assert not re.search(r'\$\{\{', step.get('run', ''))                # what others write reaches a shell as a variable, if at all
+
+def test_light_part_is_tested_everywhere_and_the_lessons_on_linux_and_a_mac():
+    light, all_of_it = matrix('test/light'), matrix('test/everything')['include']
+    assert light['python'] == PYS and {o.split('-')[0] for o in light['os']} == {'ubuntu', 'macos', 'windows'} and runs('test/light') == ['python .ci/make.py light']
+    assert [o['python'] for o in all_of_it if o['os'] == 'ubuntu-24.04'] == PYS and any(o['os'].startswith('macos') for o in all_of_it)
+    assert runs('test/everything') == ['bash .ci/run']
+
+def test_weekly_takes_the_newest_and_says_so_when_it_breaks(tmp_path):
+    assert [o for o in runs('weekly/newest') if o.startswith('make')] == ['make lock', 'make licences', 'make test']
+    assert matrix('weekly/newest')['python'] == [PYS[0], PYS[-1]]
+    gh = tmp_path/'gh'
+    gh.write_text('#!/bin/sh\necho "$@" >> "$LOG"\n[ "$2" != list ] || echo "$FOUND"\n')
+    gh.chmod(0o755)
+    def said(found):
+        "What the script asks of gh where an issue is open (its number), or none is"
+        env = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', LOG=str(tmp_path/found/'log'), FOUND=found, TITLE='It broke', BODY='this; `run`')
+        (tmp_path/found).mkdir(exist_ok=True)
+        subprocess.run(['bash', '-e', '-c', runs('weekly/report')[0]], env=env, check=True)
+        return (tmp_path/found/'log').read_text().splitlines()[1:]
+    assert said('') == ['issue create --title It broke --body this; `run`'] and said('12') == ['issue comment 12 --body this; `run`']
+
+def test_release_is_of_the_version_that_the_tag_names():
+    check, *rest = runs('release/build')
+    assert rest == ['make light', 'make dist'] and JOBS['release/publish']['needs'] == 'build'
+    for tag, good in ((f"v{cfg['version']}", True), ('v99.0', False), ('v0.1', False)):
+        assert (subprocess.run(['bash', '-ec', check], cwd=ROOT, env=dict(os.environ, GITHUB_REF_NAME=tag)).returncode == 0) == good
