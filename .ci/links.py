@@ -1,17 +1,21 @@
-"Writes what follows from settings.ini: badges and install cells, [project.urls], the URLs and the table of nbs/index.ipynb, README.md."
+"""Writes what follows from settings.ini: badges and install cells, [project.urls], the URLs and the table of nbs/index.ipynb, README.md, CITATION.cff.
+
+The times in the table are those of benchmarks/results/lessons.json, which benchmarks/lessons.py takes from the record of a run of the lessons;
+the answer in nbs/index.ipynb is the one that lesson 05 shows."""
 import json, re
 from configparser import ConfigParser
 
 BADGES, INSTALL, TABLE = '<!-- Badges: made by `make links` -->', '# Made by `make links`.', '<!-- Lessons: made by `make links` -->'
 
 def settings(root):
-    "The URLs that settings.ini decides"
+    "What settings.ini decides"
     cfg = ConfigParser(delimiters=['='])
     cfg.read(str(root/'settings.ini'), encoding='utf8')
     url, branch = cfg['DEFAULT']['git_url'], cfg['DEFAULT']['branch']
     owner, repo = url.split('/')[-2:]
     path, docs = f'{owner}/{repo}/blob/{branch}/nbs', f'https://{owner}.github.io/{repo}'
-    return dict(url=url, branch=branch, name=cfg['DEFAULT']['lib_name'], path=path, docs=docs)
+    about = {k: cfg['DEFAULT'][k] for k in ('version', 'author', 'description', 'license')}
+    return dict(url=url, branch=branch, name=cfg['DEFAULT']['lib_name'], path=path, docs=docs, **about)
 
 def badges(name, cfg):
     "Links that open the lesson `name` on Colab and on Paperspace"
@@ -50,19 +54,58 @@ def lesson(nb, name, cfg):
     place(nb['cells'], lambda cells: 1, 'markdown', BADGES, f'{BADGES}\n{badges(name, cfg)}', 'badges')
     place(nb['cells'], first_code, 'code', INSTALL, install(cfg), 'install')
 
-def table(lessons, cfg):
-    "A row for each lesson: title, subtitle, badges"
+def minutes(seconds):
+    "As the table says it"
+    if seconds is None: return 'not measured'
+    return f'{seconds:.0f} s' if seconds < 90 else f'{seconds/60:.0f} min'
+
+def table(lessons, cfg, times):
+    "A row for each lesson: title, subtitle, the time it takes (`times`: lesson -> dict of seconds), badges"
     titles = [re.search(r'^# (.+?)\n+> (.+?)(?:\n|$)', source(nb['cells'][0])) for nb in lessons.values()]
     base = f'{cfg["url"]}/blob/{cfg["branch"]}/nbs'
-    rows = [f'| [{name[:2]} {m[1]}]({base}/{name}) | {m[2]} | {badges(name, cfg)} |' for name, m in zip(lessons, titles) if m]
-    return '\n'.join([TABLE, '', '| Lesson | What it does | Open it |', '|:--|:--|:--|', *rows])
+    def took(name): return ' | '.join(minutes(times.get(name[:-6], {}).get(o)) for o in ('cpu', 'gpu'))
+    rows = [f'| [{name[:2]} {m[1]}]({base}/{name}) | {m[2]} | {took(name)} | {badges(name, cfg)} |' for name, m in zip(lessons, titles) if m]
+    return '\n'.join([TABLE, '', '| Lesson | What it does | CPU | GPU | Open it |', '|:--|:--|:--|:--|:--|', *rows])
 
-def index(nb, lessons, cfg):
-    "The table of lessons and the repository's address, wherever it is cloned or installed from"
+def answer(lessons):
+    "What lesson 05 shows below `clf(photo)`"
+    cells = [c for name, nb in lessons.items() if name.startswith('05') for c in nb['cells'] if source(c).endswith('clf(photo)')]
+    return [o for c in cells for o in c['outputs'] if o['output_type'] == 'execute_result']
+
+def index(nb, lessons, cfg, times):
+    "The table of lessons, the answer, and the repository's address, wherever it is cloned or installed from"
     for c in nb['cells']:
         text = re.sub(r'(git clone |git\+)https://[^\s"\'`]+', r'\g<1>'+cfg['url'], source(c))
-        if TABLE in text: text = table(lessons, cfg)
+        if TABLE in text: text = table(lessons, cfg, times)
+        if c['cell_type'] == 'code' and 'Classifier(' in text: c['outputs'] = [dict(o, execution_count=None) for o in answer(lessons)]
         c['source'] = text.splitlines(keepends=True)
+
+def from_root(text):
+    "Links and pictures of a page in nbs/, as they are from the root"
+    text = re.sub(r'(\]\(|src=")(?!\w+:|#|/)', r'\1nbs/', text)
+    return re.sub(r'(\]\(|src=")nbs/\.\./', r'\1', text)
+
+def citation(cfg):
+    "CITATION.cff, which GitHub and reference managers read"
+    return f'''# Made by `make links`
+cff-version: 1.2.0
+message: If you use it, please cite it as below.
+type: software
+title: "{cfg['name']}"
+version: "{cfg['version']}"
+abstract: "{cfg['description']}"
+authors:
+  - name: "{cfg['author']}"
+license: {cfg['license']}
+repository-code: "{cfg['url']}"
+references:
+  - type: blog
+    title: Image classification with fastai
+    authors:
+      - family-names: Larsson
+        given-names: Andre
+    year: 2021
+'''
 
 def readme(nb):
     "The notebook as Markdown: code fenced without its directives, printed results below it"
@@ -70,7 +113,7 @@ def readme(nb):
     for c in nb['cells']:
         text = source(c).strip()
         if c['cell_type'] == 'code': text = f'```python\n{re.sub(r"^#[|] .*", "", text, flags=re.M).strip()}\n```'
-        parts.append(text)
+        parts.append(text if c['cell_type'] == 'code' else from_root(text))
         for o in c.get('outputs', []):
             shown = ''.join(o.get('text') or o.get('data', {}).get('text/plain') or '').rstrip()
             if shown: parts.append(f'```\n{shown}\n```')
@@ -95,9 +138,11 @@ def write_links(root):
     for name, nb in lessons.items():
         lesson(nb, name, cfg)
         put(root/'nbs'/name, dump(nb))
-    path = root/'nbs'/'index.ipynb'
+    path, seconds = root/'nbs'/'index.ipynb', root/'benchmarks'/'results'/'lessons.json'
+    times = {o['lesson']: o for o in load(seconds)['rows']} if seconds.exists() else {}
     nb = load(path)
-    index(nb, lessons, cfg)
+    index(nb, lessons, cfg, times)
     put(path, dump(nb))
     put(root/'README.md', readme(nb))
+    put(root/'CITATION.cff', citation(cfg))
     return changed

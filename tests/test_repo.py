@@ -1,6 +1,7 @@
 "The repository around the code: metadata, links, pinned versions, set-up, packaging, deployment."
 import ast, json, os, re, shutil, subprocess, sys
 from configparser import ConfigParser
+from datetime import date
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -115,7 +116,7 @@ def test_links_follow_settings(tmp_path):
     s.write_text(s.read_text().replace(cfg['git_url'], 'https://github.com/somebody/specs').replace('branch = main', 'branch = trunk'))
     changed = links.write_links(tmp_path)
     assert links.write_links(tmp_path) == []
-    assert {'pyproject.toml', 'README.md', 'nbs/index.ipynb', *(str(f.relative_to(tmp_path)) for f in before)} == set(changed)
+    assert {'pyproject.toml', 'README.md', 'CITATION.cff', 'nbs/index.ipynb', *(str(f.relative_to(tmp_path)) for f in before)} == set(changed)
     owner = '/'.join(cfg['git_url'].split('/')[-2:])
     assert not [f for f in changed if owner in (tmp_path/f).read_text()]
     assert tomllib.loads((tmp_path/'pyproject.toml').read_text())['project']['urls'] == dict(
@@ -142,7 +143,7 @@ def test_links_make_a_lesson_complete():
     assert [c['id'] for c in nb['cells']] == ['a', 'badges', 'c', 'install', 'b'] and len(nb['cells'][1]['source']) == 2
 
 def test_address_stands_nowhere_else(tmp_path):
-    made = re.compile(r'settings\.ini|pyproject\.toml|README\.md|nbs/(0[1-6]\w+|index)\.ipynb|eyewear/\w+\.py')
+    made = re.compile(r'settings\.ini|pyproject\.toml|README\.md|CITATION\.cff|nbs/(0[1-6]\w+|index)\.ipynb|eyewear/\w+\.py')
     owner = '/'.join(cfg['git_url'].split('/')[-2:])
     copy(tmp_path)
     found = [f for f in tmp_path.rglob('*') if f.is_file() and owner.encode() in f.read_bytes()]
@@ -194,6 +195,78 @@ def test_readme_maker():
     assert md.split('\n\n')[1:] == ['# A', '```python\n1+1\n```', '```\n2\n```\n']
 
 def test_readme_is_short(): assert len(text('README.md').splitlines()) < 90
+
+def test_readme_leads_to_files():
+    assert links.from_root('[a](b.md) [c](../d.md) [e](https://f.org) [g](#h) <img src="i.png">') == '[a](nbs/b.md) [c](d.md) [e](https://f.org) [g](#h) <img src="nbs/i.png">'
+    paths = [o for pair in re.findall(r'\]\(([^)#]+)|src="([^"]+)', text('README.md')) for o in pair if o and not o.startswith('https://')]
+    assert len(paths) > 5 and not [o for o in paths if not (ROOT/o).exists()]
+
+def test_readme_answers_as_lesson_05_does():
+    lesson = {'05_export.ipynb': json.loads(text('nbs/05_export.ipynb'))}
+    said = ''.join(links.answer(lesson)[-1]['data']['text/plain'])
+    assert re.match(r'\w+ [01]\.\d{4}, ', said) and f"classify('portrait.jpg')\n```\n\n```\n{said}\n```" in text('README.md')
+
+def test_what_make_test_prints_is_on_the_front_page():
+    assert 'begins with `eyewear: all passed in`' in text('README.md') and "eyewear: all passed in {" in text('.ci/make.py')
+
+def test_citation_is_that_of_settings():
+    cff = yaml.safe_load(text('CITATION.cff'))
+    assert (cff['title'], cff['version'], cff['authors'], cff['license']) == (cfg['lib_name'], cfg['version'], [dict(name=cfg['author'])], cfg['license'])
+    assert (cff['cff-version'], cff['type'], cff['repository-code'], cff['abstract']) == ('1.2.0', 'software', cfg['git_url'], cfg['description'])
+
+# -- Figures of the front page
+
+def bench(name): return json.loads(text(f'benchmarks/results/{name}.json'))
+def row(name, **want): return next(o for o in bench(name)['rows'] if want.items() <= o.items())
+
+def measured():
+    "The lines of the table on the front page, made of benchmarks/results"
+    load = [row('download', side=o) for o in ('bing_image_downloader', 'eyewear')]
+    lost = [row('kill', way=o, task='review') for o in ("the seed's", 'eyewear')]
+    near, wrong = row('near_duplicates', photos='drawn, by hash and features', kind='all'), bench('wrong_labels')
+    fit = [row('train_speed', what=o) for o in ("the seed's recipe", 'eyewear, cold cache')]
+    one = [row('predict', what=o)['p50_ms'] for o in ("fastai's load_learner, predict", 'file to probabilities, one thread')]
+    page = [row('page_open', page=o)['p50'] for o in ("the seed's", 'eyewear, cold', 'eyewear')]
+    seed, here = (bench('page_visitors')['mib_a_visitor'][o] for o in ("the seed's", 'eyewear'))
+    assert len({o['photos'] for o in load}) == len({o['killed'] for o in lost}) == len({o['photos'] for o in fit}) == 1 and len({o['seed'] for o in wrong['rows']}) == 3
+    yield f"{load[0]['photos']} photos from a slow and faulty web | {load[0]['seconds']:.0f} s | {load[1]['seconds']:.0f} s | `download.py`"
+    yield f"photos lost when killed {lost[0]['killed']} times while sorting | {lost[0]['photos_lost']} | {lost[1]['photos_lost']} | `kill.py`"
+    yield f"near-duplicates found, of {near['planted']:,} planted | not looked for | {near['found']:,} | `near_duplicates.py`"
+    cleaner, ours = (100*wrong['mean'][o][1] for o in ("fastai's cleaner", 'ours'))
+    yield f"wrong labels in the first fifth of the list, mean of three sets | {cleaner:.0f} % (fastai's cleaner) | {ours:.0f} % | `wrong_labels.py`"
+    yield f"training on {fit[0]['photos']} photos | {fit[0]['seconds']:.0f} s | {fit[1]['seconds']:.0f} s | `train_speed.py`"
+    yield f"one photo, from file to answer | {one[0]:.0f} ms | {one[1]:.0f} ms | `predict.py`"
+    yield f"the page, from address to ready | {page[0]:.1f} s | {page[1]:.1f} s, made ahead {page[2]:.1f} s | `page_open.py`"
+    yield f"memory for each visitor | {seed} MiB | {here} MiB | `page_visitors.py`"
+
+def test_front_page_says_what_was_measured():
+    missing = [o for o in measured() if f'| {o} |' not in text('README.md')]
+    assert not missing, f'nbs/index.ipynb should say: {missing}'
+    for name in re.findall(r'\| `(\w+)\.py` \|', text('README.md')):
+        o = bench(name)
+        assert (ROOT/'benchmarks'/f'{name}.py').exists() and o['machine'].startswith('2 cores') and f"{date.fromisoformat(o['date']):%B %Y}" in text('README.md')
+
+def test_table_says_how_long_a_lesson_takes(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT/'benchmarks')
+    import lessons
+    rec = dict(seconds={'01_download': 41.2, '03_train': 130.0}, training=dict(device='cpu'))
+    old = {'01_download': dict(lesson='01_download', cpu=50.0, gpu=12.0), '02_clean': dict(lesson='02_clean', cpu=33.0, gpu=None)}
+    rows = lessons.rows(rec, {})
+    assert rows == [dict(lesson='01_download', cpu=41.2, gpu=None), dict(lesson='03_train', cpu=130.0, gpu=None)]
+    assert {o['lesson']: (o['cpu'], o['gpu']) for o in lessons.rows(dict(rec, training=dict(device='cuda:0')), old)} == {
+        '01_download': (50.0, 41.2), '02_clean': (33.0, None), '03_train': (None, 130.0)}
+    nbs = {f'0{i}_{o}.ipynb': dict(cells=[dict(source=['# A\n', '\n', '> b'])]) for i, o in enumerate(LESSONS, 1)}
+    lines = links.table(nbs, links.settings(ROOT), {o['lesson']: o for o in rows}).splitlines()[-6:]
+    assert [o.split(' | ')[2:4] for o in lines] == [['41 s', 'not measured'], ['not measured']*2, ['2 min', 'not measured'], *[['not measured']*2]*3]
+
+@pytest.mark.parametrize('name', [f'0{i}_{o}' for i, o in enumerate(LESSONS, 1)])
+def test_lesson_says_how_long_it_takes(name):
+    result = ROOT/'benchmarks'/'results'/'lessons.json'
+    took = {o['lesson']: o['cpu'] for o in json.loads(result.read_text())['rows']} if result.exists() else {}
+    words = ''.join(links.source(c) for c in json.loads(text(f'nbs/{name}.ipynb'))['cells'] if c['cell_type'] == 'markdown')
+    said = re.search(r'(a|two|three|four|five) minutes? on two cores', words)
+    minutes = said and ('a', 'two', 'three', 'four', 'five').index(said[1])+1
+    assert not (minutes and took.get(name)) or abs(took[name]/60-minutes) <= max(.75, minutes/3)
 
 # -- Pinned versions
 
