@@ -216,6 +216,11 @@ def docs():
     setup('tutorial', 'dev')
     call(script('nbdev-docs'))
 
+def licences():
+    "Install, write the licences of all that is installed (licences.md)"
+    setup('tutorial', 'dev')
+    call(script('python'), '.ci/licences.py')
+
 def audit():
     "Ask whether holes are known in the pinned versions"
     make_venv(VENV)
@@ -231,7 +236,7 @@ def help():
     "This list"
     for f in TARGETS: print(f'make {f.__name__:8} {f.__doc__}')
 
-TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit, dist, hooks
+TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit, licences, dist, hooks
 
 if __name__ == '__main__':
     try: {f.__name__: f for f in TARGETS}[sys.argv[1]]()

@@ -1,5 +1,5 @@
 "The repository around the code: metadata, links, pinned versions, set-up, packaging, deployment."
-import ast, json, os, re, shutil, subprocess, sys
+import ast, email, json, os, re, shutil, subprocess, sys
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name as norm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
-import links, make
+import licences, links, make
 
 cfg = ConfigParser(delimiters=['='])
 cfg.read(ROOT/'settings.ini')
@@ -217,6 +217,27 @@ def test_conda_installs_the_same():
     env = yaml.safe_load(text('environment.yml'))
     assert env['name'] == cfg['lib_name'] and env['dependencies'][-1]['pip'] == ['-c constraints.txt', '-e .[tutorial]']
     assert f"python>={cfg['min_python']},<{make.PYTHONS[1][0]}.{make.PYTHONS[1][1]+1}" in env['dependencies']
+
+# -- Licences
+
+def test_licences_are_those_of_what_is_installed():
+    rows = list(licences.table())
+    assert {o[0] for o in rows} == {*pins('constraints.txt'), *pins('constraints-light.txt')} and [o[0] for o in rows] == sorted(o[0] for o in rows)
+    assert not [o[0] for o in rows if not o[1]]
+    assert {o[0]: tuple(o) for o in rows} == licences.old_rows(), 'make licences'
+    part = {o[0]: o[2] for o in rows}
+    assert [part[o] for o in ('voila', 'onnxruntime', 'torch', 'nvidia-cublas', 'pytest')] == ['light', 'light', 'lessons', 'lessons', 'development']
+
+def test_licences_that_ask_for_more_are_explained():
+    said = text('licences.md').split('| Package')[0]
+    odd = {o[0] for o in licences.table() if re.search('GPL|MPL|NVIDIA|stated|see above', ' '.join(o[1:]))}
+    assert not [o for o in odd if f'`{o}`' not in said and not o.startswith('nvidia-')] and 'pillow-heif' in odd and '`nvidia-*`' in said
+
+def test_licence_of_a_package():
+    def said(*fields): return licences.licence(SimpleNamespace(metadata=email.message_from_string('\n'.join(fields))))
+    assert said('License-Expression: MIT', 'License: X') == 'MIT' and said('License: BSD') == 'BSD' and said('Name: a') == ''
+    assert said('License: UNKNOWN', 'Classifier: License :: OSI Approved :: MIT License', 'Classifier: License :: Public Domain') == 'MIT License or Public Domain'
+    assert said('License: '+'Permission is hereby granted '*9) == ''
 
 # -- make
 
