@@ -60,7 +60,7 @@ def leads_to(reqs, have, only):
 def old_rows():
     "What licences.md says already"
     if not (ROOT/'licences.md').exists(): return {}
-    lines = (ROOT/'licences.md').read_text(encoding='utf8').splitlines()
+    lines = (ROOT/'licences.md').read_text(encoding='utf8').split('|:--', 1)[-1].splitlines()
     return {o[0]: tuple(o) for o in ([c.strip() for c in l[1:-1].split('|')] for l in lines if l.startswith('| ')) if len(o) == 4}
 
 def table():
