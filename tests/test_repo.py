@@ -405,6 +405,31 @@ def test_docs_need_quarto(calls, monkeypatch, capsys):
     make.docs()
     assert calls[-1] == [str(make.VENV/'bin'/'nbdev-docs')]
 
+def test_hooks_merge_notebooks(monkeypatch, tmp_path):
+    "Two people change the same cell: what git leaves is a notebook that opens, from a shell that knows nothing of the environment"
+    repo, home = copy(tmp_path/'repo'), tmp_path/'home'
+    home.mkdir()
+    for k, v in dict(HOME=home, PATH='/usr/bin:/bin', GIT_CONFIG_GLOBAL=home/'.gitconfig').items(): monkeypatch.setenv(k, str(v))
+    for k in ('XDG_CONFIG_HOME', 'JUPYTER_CONFIG_DIR'): monkeypatch.delenv(k, raising=False)
+    def git(*args): return subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b.c', *args], cwd=repo, capture_output=True, text=True)
+    for o in (['init', '-qb', 'main'], ['add', '-A'], ['commit', '-qm', 'a']): assert git(*o).returncode == 0
+    for k, v in dict(ROOT=repo, VENV=Path(sys.prefix), setup=lambda *extras: None).items(): monkeypatch.setattr(make, k, v)
+    make.hooks()
+    assert git('status', '--porcelain').stdout == '' and git('config', 'merge.jupyternotebook.driver').stdout.startswith(f'"{sys.prefix}')
+    path = repo/'nbs'/'parts'/'near.ipynb'
+    def write(branch, line):
+        git('checkout', '-qb', branch, 'main')
+        nb = json.loads(path.read_text(encoding='utf8'))
+        nb['cells'][1]['source'][-1] += '\n'+line
+        path.write_text(json.dumps(nb, indent=1, ensure_ascii=False)+'\n', encoding='utf8')
+        assert git('commit', '-qam', branch).returncode == 0
+    write('one', '# one'); write('two', '# two')
+    said = git('merge', 'one')
+    assert 'not found' not in said.stdout+said.stderr
+    sources = '\n'.join(links.source(c) for c in json.loads(path.read_text(encoding='utf8'))['cells'])
+    assert '# one' in sources and '# two' in sources and git('diff', '--check').stdout.count('conflict marker') == 0
+    assert 'pre_save_hook' in (home/'.jupyter'/'jupyter_server_config.py').read_text()
+
 def test_no_app_tests_is_a_failure(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(make, 'ROOT', tmp_path)
     assert 'no test' in stopped(capsys, make.light_tests)
