@@ -218,6 +218,11 @@ def docs():
     setup('tutorial', 'dev')
     call(script('nbdev-docs'))
 
+def licences():
+    "Install, write the licences of all that is installed (licences.md)"
+    setup('tutorial', 'dev')
+    call(script('python'), '.ci/licences.py')
+
 def audit():
     "Ask whether holes are known in the pinned versions"
     make_venv(VENV)
@@ -227,13 +232,17 @@ def audit():
 def hooks():
     "Install, set git up for notebooks (nbdev's merge driver and clean hooks)"
     setup('tutorial', 'dev')
-    become('nbdev-install-hooks')
+    call(script('nbdev-install-hooks'))
+    def its(name): return '"{}"'.format(script(name).as_posix())       # found from a shell that knows nothing of .venv too
+    for key, cmd in (('merge.jupyternotebook.driver', its('nbdev-merge')+' %O %A %B %P'), ('diff.jupyternotebook.command', its('nbdev-diff-driver'))):
+        call('git', 'config', '--file', '.gitconfig', key, cmd)
+    (ROOT/'.git'/'hooks'/'post-merge').write_text('#!/bin/sh\nexec {}\n'.format(its('nbdev-trust')))
 
 def help():
     "This list"
     for f in TARGETS: print(f'make {f.__name__:8} {f.__doc__}')
 
-TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit, dist, hooks
+TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit, licences, dist, hooks
 
 if __name__ == '__main__':
     try: {f.__name__: f for f in TARGETS}[sys.argv[1]]()

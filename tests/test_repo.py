@@ -1,5 +1,5 @@
 "The repository around the code: metadata, links, pinned versions, set-up, packaging, deployment."
-import ast, json, os, re, shutil, subprocess, sys
+import ast, email, json, os, re, shutil, subprocess, sys
 from configparser import ConfigParser
 from datetime import date
 from importlib.metadata import distribution
@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name as norm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
-import links, make
+import licences, links, make
 
 cfg = ConfigParser(delimiters=['='])
 cfg.read(ROOT/'settings.ini')
@@ -291,6 +291,27 @@ def test_conda_installs_the_same():
     assert env['name'] == cfg['lib_name'] and env['dependencies'][-1]['pip'] == ['-c constraints.txt', '-e .[tutorial]']
     assert f"python>={cfg['min_python']},<{make.PYTHONS[1][0]}.{make.PYTHONS[1][1]+1}" in env['dependencies']
 
+# -- Licences
+
+def test_licences_are_those_of_what_is_installed():
+    rows = list(licences.table())
+    assert {o[0] for o in rows} == {*pins('constraints.txt'), *pins('constraints-light.txt')} and [o[0] for o in rows] == sorted(o[0] for o in rows)
+    assert not [o[0] for o in rows if not o[1]]
+    assert {o[0]: tuple(o) for o in rows} == licences.old_rows(), 'make licences'
+    part = {o[0]: o[2] for o in rows}
+    assert [part[o] for o in ('voila', 'onnxruntime', 'torch', 'nvidia-cublas', 'pytest')] == ['light', 'light', 'lessons', 'lessons', 'development']
+
+def test_licences_that_ask_for_more_are_explained():
+    said = text('licences.md').split('| Package')[0]
+    odd = {o[0] for o in licences.table() if re.search('GPL|MPL|NVIDIA|stated|see above', ' '.join(o[1:]))}
+    assert not [o for o in odd if f'`{o}`' not in said and not o.startswith('nvidia-')] and 'pillow-heif' in odd and '`nvidia-*`' in said
+
+def test_licence_of_a_package():
+    def said(*fields): return licences.licence(SimpleNamespace(metadata=email.message_from_string('\n'.join(fields))))
+    assert said('License-Expression: MIT', 'License: X') == 'MIT' and said('License: BSD') == 'BSD' and said('Name: a') == ''
+    assert said('License: UNKNOWN', 'Classifier: License :: OSI Approved :: MIT License', 'Classifier: License :: Public Domain') == 'MIT License or Public Domain'
+    assert said('License: '+'Permission is hereby granted '*9) == ''
+
 # -- make
 
 def test_makefile_lists_the_targets():
@@ -456,6 +477,31 @@ def test_docs_need_quarto(calls, monkeypatch, capsys):
     monkeypatch.setattr(make.shutil, 'which', lambda name: '/usr/bin/quarto')
     make.docs()
     assert calls[-1] == [str(make.VENV/'bin'/'nbdev-docs')]
+
+def test_hooks_merge_notebooks(monkeypatch, tmp_path):
+    "Two people change the same cell: what git leaves is a notebook that opens, from a shell that knows nothing of the environment"
+    repo, home = copy(tmp_path/'repo'), tmp_path/'home'
+    home.mkdir()
+    for k, v in dict(HOME=home, PATH='/usr/bin:/bin', GIT_CONFIG_GLOBAL=home/'.gitconfig').items(): monkeypatch.setenv(k, str(v))
+    for k in ('XDG_CONFIG_HOME', 'JUPYTER_CONFIG_DIR'): monkeypatch.delenv(k, raising=False)
+    def git(*args): return subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b.c', *args], cwd=repo, capture_output=True, text=True)
+    for o in (['init', '-qb', 'main'], ['add', '-A'], ['commit', '-qm', 'a']): assert git(*o).returncode == 0
+    for k, v in dict(ROOT=repo, VENV=Path(sys.prefix), setup=lambda *extras: None).items(): monkeypatch.setattr(make, k, v)
+    make.hooks()
+    assert git('status', '--porcelain').stdout == '' and git('config', 'merge.jupyternotebook.driver').stdout.startswith(f'"{sys.prefix}')
+    path = repo/'nbs'/'parts'/'near.ipynb'
+    def write(branch, line):
+        git('checkout', '-qb', branch, 'main')
+        nb = json.loads(path.read_text(encoding='utf8'))
+        nb['cells'][1]['source'][-1] += '\n'+line
+        path.write_text(json.dumps(nb, indent=1, ensure_ascii=False)+'\n', encoding='utf8')
+        assert git('commit', '-qam', branch).returncode == 0
+    write('one', '# one'); write('two', '# two')
+    said = git('merge', 'one')
+    assert 'not found' not in said.stdout+said.stderr
+    sources = '\n'.join(links.source(c) for c in json.loads(path.read_text(encoding='utf8'))['cells'])
+    assert '# one' in sources and '# two' in sources and git('diff', '--check').stdout.count('conflict marker') == 0
+    assert 'pre_save_hook' in (home/'.jupyter'/'jupyter_server_config.py').read_text()
 
 def test_no_app_tests_is_a_failure(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(make, 'ROOT', tmp_path)
