@@ -15,7 +15,7 @@ from .journal import append_line,cell,read_table,table_line
 
 # %% ../nbs/parts/manifest.ipynb #fb96140a
 columns = ('file sha256 file_sha256 label source query image_url page_url title licence creator '
-           'width height bytes status reason group').split()
+    'width height bytes status reason group').split()
 
 def _gives_way(old, new): return 'missing' in (old['status'],new['status']) or (old['source']=='by hand')>(new['source']=='by hand')
 
@@ -51,7 +51,9 @@ class Manifest:
         name,of = Path(row['file']).name,row['status'] in ('ok','missing')
         old = self._by_name.get(name) if of else None
         if old is None: self.rows.append(row)
-        elif _gives_way(old, row): old.update(row); row = old
+        elif _gives_way(old, row):
+            old.update(row)
+            row = old
         else: return old
         if of: self._by_name[name] = row
         if row['image_url']: self._by_url[row['label'], row['image_url']] = row
