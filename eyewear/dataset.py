@@ -11,7 +11,6 @@ __all__ = ['Dataset']
 import os,re,time
 from contextlib import suppress
 from pathlib import Path
-
 from fastcore.basics import patch
 from .core import DatasetError,sha256,storable,write_file
 from .journal import DecisionLog,append_line
@@ -25,8 +24,7 @@ class Dataset(Manifest):
         path:Path|str,       # Folder of the dataset, made when it is missing
         labels:list|None=None # Labels to use; all folders by default
     ):
-        self.path,self.only = Path(path),labels
-        self.log = self.path/'decisions.jsonl'
+        self.path,self.only,self.log = Path(path),labels,Path(path)/'decisions.jsonl'
         try: (self.path/'.removed').mkdir(parents=True, exist_ok=True)
         except OSError as e: raise DatasetError(f'{path}: cannot be made ({e.strerror}); set EYEWEAR_HOME to a folder of yours') from e
         if not os.access(self.path, os.W_OK): raise DatasetError(f'{path}: cannot be written to; set EYEWEAR_HOME to a folder of yours')
@@ -199,8 +197,7 @@ def _mark_missing(self:Dataset, there):
             gone.append(name)
             self.append({**r, 'status':'missing', 'reason':'not on disk'})
         if here and r['status']=='missing': self.append({**r, 'status':'ok', 'reason':''})
-    few = ', '.join(sorted(gone)[:3])+(', ..' if len(gone)>3 else '')
-    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({few})')
+    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({", ".join(sorted(gone)[:3])}{", .."*(len(gone)>3)})')
 
 # %% ../nbs/parts/dataset.ipynb #d8afcba2
 @patch

@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/parts/fetch.html.md"""
 __all__ = ['browser', 'Found', 'is_public', 'PublicNetwork', 'Refused', 'Moved', 'Later', 'Fetcher', 'fetch', 'get_photos']
 
 # %% ../nbs/parts/fetch.ipynb #e9cf4ad9
-import asyncio,os,socket,sys
+import asyncio,os,socket,sys,time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor,wait
 from dataclasses import dataclass
@@ -16,11 +16,9 @@ from datetime import datetime,timezone
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Callable
-
 import httpcore,httpx
 from anyio.from_thread import start_blocking_portal
-from fastcore.basics import patch,store_attr
-from fastcore.imports import in_notebook
+from fastcore.basics import in_notebook,patch,store_attr
 from tqdm.auto import tqdm
 from .core import PhotoError,sha256
 from .dataset import Dataset
@@ -42,32 +40,26 @@ class Found:
         return {k: getattr(self, k) for k in ('image_url','page_url','title','licence','creator')}
 
 # %% ../nbs/parts/fetch.ipynb #c9c6fd02
-def is_public(
-    ip:str, # Number of a host, IPv4 or IPv6
-)->bool:    # Is it on the public web?
+def is_public(ip:str)->bool: # Is this number of a host, IPv4 or IPv6, on the public web?
     "Neither this machine, nor a private network, nor a group"
     ip = ip_address(ip.split('%')[0])
     ip = getattr(ip, 'ipv4_mapped', None) or ip
     return ip.is_global and not ip.is_multicast
 
-class PublicNetwork(httpcore.AsyncNetworkBackend):
+class PublicNetwork(httpcore.AnyIOBackend):
     "Connects to public addresses only"
-    def __init__(self, allow=()): # Hosts, or host:port, that are let through
-        self.allow,self.net = set(allow),httpcore.AnyIOBackend()
-
+    def __init__(self, allow): self.allow = set(allow) # Hosts, or host:port, that are let through
     async def connect_tcp(self, host, port, timeout=None, **kwargs):
         lookup = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try: ips = list(dict.fromkeys(o[4][0] for o in await asyncio.wait_for(lookup, timeout)))
-        except (OSError, UnicodeError) as e: raise httpcore.ConnectError(f'{host}: no such host') from e
         except TimeoutError as e: raise httpcore.ConnectTimeout(f'{host}: name not found in time') from e
+        except (OSError, UnicodeError) as e: raise httpcore.ConnectError(f'{host}: no such host') from e
         bad = next((o for o in ips if not is_public(o)), None)
         if bad and not self.allow & {host, f'{host}:{port}'}: raise Refused(f'an address of this machine or of a private network ({bad})')
         for ip in ips[:3]:
-            try: return await self.net.connect_tcp(ip, port, timeout=timeout, **kwargs)
+            try: return await super().connect_tcp(ip, port, timeout=timeout, **kwargs)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as e: err = e
         raise err
-
-    async def sleep(self, seconds): await asyncio.sleep(seconds)
 
 # %% ../nbs/parts/fetch.ipynb #f69eff27
 browser = {'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
@@ -84,38 +76,7 @@ def _client(timeout, allow):
 # %% ../nbs/parts/fetch.ipynb #aa7e97b0
 class Refused(Exception): "A photo that is not worth another try; the text is the reason"
 class Moved(Exception): "The photo lies elsewhere; the text is its address"
-
-class Later(Exception):
-    "A failure that may pass: worth another try, after `wait` seconds where the host said so"
-    def __init__(self, why, wait=None):
-        super().__init__(why)
-        self.wait = wait
-
-# %% ../nbs/parts/fetch.ipynb #22f09ac4
-_max_bytes = 20_000_000 # Of one photo
-_max_pause = 60 # Seconds: whoever asks to wait longer is not asked again
-
-def _retry_after(r):
-    "Seconds that the answer `r` asks to wait, or None"
-    text = r.headers.get('retry-after', '')
-    if text.isdigit(): return int(text)
-    try: return max((parsedate_to_datetime(text)-datetime.now(timezone.utc)).total_seconds(), 0)
-    except (TypeError, ValueError): return None
-
-async def _read(web, url):
-    "The bytes at `url`"
-    async with web.stream('GET', url) as r:
-        status = f'{r.status_code} {r.reason_phrase}'.strip()
-        if r.status_code in (408,425,429) or r.status_code>=500: raise Later(status, _retry_after(r))
-        if r.next_request: raise Moved(str(r.next_request.url))
-        if r.status_code!=200: raise Refused(status)
-        if r.headers.get('content-encoding', 'identity')!='identity': raise Refused(f"packed as {r.headers['content-encoding']}, which was not asked for")
-        size,data = r.headers.get('content-length', ''),bytearray()
-        if size.isdigit() and int(size)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB ({int(size):,} bytes)')
-        async for piece in r.aiter_raw():
-            data += piece
-            if len(data)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB')
-        return bytes(data)
+class Later(Exception): "A failure that may pass, worth another try; the text is the reason"
 
 # %% ../nbs/parts/fetch.ipynb #d0d5b92a
 class Fetcher:
@@ -152,26 +113,46 @@ class Fetcher:
         else: self.ds.append({**row, **about})
 
 # %% ../nbs/parts/fetch.ipynb #eb6a38e8
-@patch
-async def _in_turn(self:Fetcher, url):
-    "The bytes at `url`, in one try, when the host has a place free"
-    u,now = httpx.URL(url),asyncio.get_running_loop().time
-    host = f'{u.host}:{u.port or u.scheme}'
-    async with self.hosts[host]:
-        while (pause := self.rest.get(host, (0,''))[0]-now())>0:
-            if pause>_max_pause: raise Refused(f'{self.rest[host][1]}, asks to wait {pause:.0f} s')
-            await asyncio.sleep(pause)
-        async with self.slots, asyncio.timeout(4*self.timeout):
-            self.since.setdefault(url, now())
-            try: return await _read(self.web, url)
-            except Later as e:
-                if e.wait: self.rest[host] = now()+e.wait,str(e)
-                raise
+_max_bytes,_max_pause = 20_000_000,60 # Of one photo; seconds: a host that asks to wait longer is not asked again
+
+def _retry_after(r):
+    "Seconds that the answer `r` asks to wait, or None"
+    text = r.headers.get('retry-after', '')
+    try: return int(text) if text.isdigit() else max((parsedate_to_datetime(text)-datetime.now(timezone.utc)).total_seconds(), 0)
+    except (TypeError, ValueError): return None
 
 @patch
+async def _read(self:Fetcher, url, host):
+    "The bytes at `url`; `host` rests where it asks to"
+    async with self.web.stream('GET', url) as r:
+        status = f'{r.status_code} {r.reason_phrase}'.strip()
+        if r.status_code in (408,425,429) or r.status_code>=500:
+            if wait := _retry_after(r): self.rest[host] = time.monotonic()+wait,status
+            raise Later(status)
+        if r.next_request: raise Moved(str(r.next_request.url))
+        if r.status_code!=200: raise Refused(status)
+        if r.headers.get('content-encoding', 'identity')!='identity': raise Refused(f"packed as {r.headers['content-encoding']}, which was not asked for")
+        size,data = r.headers.get('content-length', ''),bytearray()
+        if size.isdigit() and int(size)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB ({int(size):,} bytes)')
+        async for piece in r.aiter_raw():
+            data += piece
+            if len(data)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB')
+        return bytes(data)
+
+# %% ../nbs/parts/fetch.ipynb #73734986
+@patch
 async def _ask(self:Fetcher, url):
-    "The bytes at `url`, in one try; all that can go wrong is `Refused`, `Moved` or `Later`"
-    try: return await self._in_turn(url)
+    "The bytes at `url`, in one try, when its host has a place free"
+    try:
+        u = httpx.URL(url)
+        host = f'{u.host}:{u.port or u.scheme}'
+        async with self.hosts[host]:
+            while (pause := self.rest.get(host, (0,''))[0]-time.monotonic())>0:
+                if pause>_max_pause: raise Refused(f'{self.rest[host][1]}, asks to wait {pause:.0f} s')
+                await asyncio.sleep(pause)
+            async with self.slots, asyncio.timeout(4*self.timeout):
+                self.since.setdefault(url, time.monotonic())
+                return await self._read(url, host)
     except TimeoutError: raise Later(f'not complete in {4*self.timeout:g} s') from None
     except httpx.TimeoutException: raise Later(f'no answer in {self.timeout:g} s') from None
     except httpx.RemoteProtocolError as e: raise Later(f'cut off ({e})' if 'complete' in str(e) else f'closed without an answer ({e})') from None
@@ -187,9 +168,8 @@ async def _bytes(self:Fetcher, url, moves=5):
             if not moves: raise Refused('more than 5 redirects') from None
             return await self._bytes(str(e), moves-1)
         except Later as e:
-            asks = f', asks to wait {e.wait:.0f} s' if e.wait else ''
-            if k==self.tries or (e.wait or 0)>_max_pause: raise Refused(f'{e}'+(f' ({k} tries)' if k>1 else '')+asks) from None
-            await asyncio.sleep(e.wait or .25*2**k)
+            if k==self.tries: raise Refused(f'{e} ({k} tries)' if k>1 else f'{e}') from None
+            await asyncio.sleep(.25*2**k)
 
 # %% ../nbs/parts/fetch.ipynb #87d5fc58
 _patience,_slow = 1,'slow: the label was full before it came' # Seconds after which a photo is not counted on; why it did not come
@@ -202,8 +182,8 @@ async def _end(tasks):
 @patch
 def _missing(self:Fetcher, label, tasks):
     "How many more photos to ask for"
-    now = asyncio.get_running_loop().time()
-    hoped = sum(p.image_url not in self.placed and now-self.since.get(p.image_url, now)<_patience for p in tasks.values())
+    waited = lambda p: time.monotonic()-self.since.get(p.image_url, time.monotonic())
+    hoped = sum(p.image_url not in self.placed and waited(p)<_patience for p in tasks.values())
     return min(self.free[label]-hoped, 2*_at_once-len(tasks))
 
 @patch
@@ -212,25 +192,23 @@ async def _label(self:Fetcher, label, query, search):
     rows = [r for r in self.ds.rows if r['label']==label and r['status']!='missing']
     have,todo,tasks,rank,why = {r['image_url'] for r in rows},iter(search),{},{},''
     self.free[label] = self.limit-sum(r['status']!='failed' and r['source']!='by hand' for r in rows) # `by hand`: left without a row by a crash
-    bar = tqdm(total=self.limit, desc=label, disable=self.quiet or not (in_notebook() or sys.stderr.isatty()))
     try:
-        while True:
-            while todo and self._missing(label, tasks)>0:
-                try: photo = await asyncio.get_running_loop().run_in_executor(self.searches, next, todo, None)
-                except Exception as e: photo,why = None,str(e) or type(e).__name__
-                if photo is None or len(rank)>=5*self.limit+50: todo = None
-                elif photo.image_url not in rank:
-                    rank[photo.image_url] = len(rank)
-                    if photo.image_url not in have: tasks[asyncio.create_task(self._one(label, query, photo))] = photo
-            if not any(self.free[label]>0 or p.image_url in self.placed for p in tasks.values()): break
-            done,_ = await asyncio.wait(tasks, timeout=_patience/4, return_when=asyncio.FIRST_COMPLETED)
-            for t in done:
-                t.result()
-                del tasks[t]
-            bar.update(min(self.limit-self.free[label], self.limit)-bar.n)
-    finally:
-        bar.close()
-        await _end(tasks)
+        with tqdm(total=self.limit, desc=label, disable=self.quiet or not (in_notebook() or sys.stderr.isatty())) as bar:
+            while True:
+                while todo and self._missing(label, tasks)>0:
+                    try: photo = await asyncio.get_running_loop().run_in_executor(self.searches, next, todo, None)
+                    except Exception as e: photo,why = None,str(e) or type(e).__name__
+                    if photo is None or len(rank)>=5*self.limit+50: todo = None
+                    elif photo.image_url not in rank:
+                        rank[photo.image_url] = len(rank)
+                        if photo.image_url not in have: tasks[asyncio.create_task(self._one(label, query, photo))] = photo
+                if not any(self.free[label]>0 or p.image_url in self.placed for p in tasks.values()): break
+                done,_ = await asyncio.wait(tasks, timeout=_patience/4, return_when=asyncio.FIRST_COMPLETED)
+                for t in done:
+                    t.result()
+                    del tasks[t]
+                bar.update(min(self.limit-self.free[label], self.limit)-bar.n)
+    finally: await _end(tasks)
     for p in tasks.values(): self.ds.fail(label, _slow, source=self.source, query=query, **p.about())
     return why,rank
 
@@ -255,17 +233,13 @@ def fetch(
         all_of_it = portal.start_task_soon(run)
         while not all_of_it.done(): wait([all_of_it], timeout=.2) # Else a Ctrl-C may wait for the end
     out = all_of_it.result()
-    order,last = list(wanted),len(wanted)
-    ds.rows.sort(key=lambda r: (order.index(r['label']), out[r['label']][1].get(r['image_url'], 1e9)) if r['label'] in out else (last,0))
+    ds.rows.sort(key=lambda r: (list(wanted).index(r['label']), out[r['label']][1].get(r['image_url'], 1e9)) if r['label'] in out else (1e9,0))
     ds.save()
     return {o:why for o,(why,_) in out.items()}
 
 # %% ../nbs/parts/fetch.ipynb #d88769d8
-def get_photos(
-    urls,     # Addresses
-    **kwargs, # allow, timeout, tries: see `Fetcher`
-)->dict:      # address -> bytes, or the `PhotoError` that says why they did not come
-    "What lies at `urls`"
+def get_photos(urls, **kwargs)->dict: # address -> bytes, or the `PhotoError` that says why they did not come
+    "What lies at the addresses `urls`; `kwargs` (allow, timeout, tries) are those of `Fetcher`"
     async def run():
         f = Fetcher(None, 0, **kwargs)
         async def one(url):

@@ -10,6 +10,7 @@ __all__ = ['columns', 'Manifest']
 # %% ../nbs/parts/manifest.ipynb #05f584e7
 from pathlib import Path
 
+from fastcore.basics import patch
 from .core import DatasetError,write_file
 from .journal import append_line,cell,read_table,table_line
 
@@ -74,11 +75,14 @@ class Manifest:
         append_line(self.manifest, '\n'.join([*head, table_line(row.values())]))
         return self._take(row)
 
-    def fail(self, label:str, reason:str, **kwargs)->dict: # Its row, status `failed`
-        "Note a photo that was asked for and did not come"
-        return self.append(dict(label=label, status='failed', reason=reason, **kwargs))
+# %% ../nbs/parts/manifest.ipynb #afa26bd3
+@patch
+def fail(self:Manifest, label:str, reason:str, **kwargs)->dict: # Its row, status `failed`
+    "Note a photo that was asked for and did not come"
+    return self.append(dict(label=label, status='failed', reason=reason, **kwargs))
 
-    def row(self, name:str)->dict: # Its row
-        "What the manifest says of the photo called `name`"
-        if name in self._by_name: return self._by_name[name]
-        raise DatasetError(f'{name}: not in {self.manifest}; open the dataset anew, and it is taken in')
+@patch
+def row(self:Manifest, name:str)->dict: # Its row
+    "What the manifest says of the photo called `name`"
+    if name in self._by_name: return self._by_name[name]
+    raise DatasetError(f'{name}: not in {self.manifest}; open the dataset anew, and it is taken in')
