@@ -48,7 +48,7 @@ def robustness(
     predict,     # Takes Pillow images, gives a label for each
     files:list,  # Photos
     right:list,  # The right label of each
-    interval,    # Takes the numbers of wrong answers and of photos, gives a dict: `wilson` of `eyewear.train`
+    interval,    # Takes the numbers of wrong answers and of photos, gives a dict: `wilson` of `eyewear.score`
 )->dict:         # how -> error, low, high (95 %), n
     "Error rate on `files`, spoilt in each of the ways of `spoilt`"
     out = {}

@@ -37,7 +37,7 @@ def summary(
 @call_parse
 @cli
 def main(
-    source:str=None, # auto, practice, bing, or a folder with a folder per label
+    source:str=None, # auto, practice, bing, openverse, a folder with a folder per label, or a CSV of addresses
     limit:int=None,  # Photos a label (150)
     labels:str=None, # Labels to use, separated by commas
     port:int=8866,   # Port of the app

@@ -172,7 +172,7 @@ def dataset_dir(
 # %% ../nbs/parts/sources.ipynb #db32a91a
 def read_mark(
     path:Path, # Folder of a dataset
-)->dict:       # source, limit, labels, done (labels that are complete), complete; empty where there is none
+)->dict:       # source, name, limit, labels, done (labels that are complete), complete, cleaned; empty where there is none
     "What `.download.json` in `path` says"
     try: mark = json.loads((Path(path)/'.download.json').read_text(encoding='utf-8'))
     except (OSError, ValueError): return {}
