@@ -40,6 +40,23 @@ def _start(address, workers):
     except (OSError, ValueError) as e: raise EyewearError(f'{address or "this machine"}: no Ray cluster answers there ({e})') from e
 
 # %% ../nbs/parts/batch.ipynb #68b7c370
+def _deal(todo, data, out, workers, address, web):
+    "Have the photos `todo` looked at, and write what comes back into the table `out`"
+    import pyarrow as pa,ray
+    mine,notes = not ray.is_initialized(),tempfile.mkdtemp()
+    if mine: _start(address, workers)
+    try:
+        ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+        cores = max(int(ray.cluster_resources()['CPU'])-1, 1)
+        n = min(workers or cores, cores)
+        size = min(256, len(todo)//(4*n)+1)
+        ds = ray.data.from_arrow([pa.table({'file':todo[i:i+size]}) for i in range(0, len(todo), size)])
+        ds.map_batches(Worker, batch_size=32, batch_format='pyarrow', compute=ray.data.ActorPoolStrategy(size=n),
+            fn_constructor_args=(data, str(Path.cwd()), notes, web)).write_parquet(str(out), min_rows_per_file=10_000)
+    finally:
+        if mine: ray.shutdown()
+        shutil.rmtree(notes, ignore_errors=True)
+
 def classify(
     paths:list,               # Photos, folders and lists: see `find_photos`; a list may hold web addresses
     out:Path|str,             # Folder for the table
@@ -52,23 +69,9 @@ def classify(
     "A row of Parquet for each photo in `paths`"
     need('ray', '--engine ray', 'ray', 'pyarrow')
     os.environ.update({**_quiet, **os.environ})
-    import pyarrow as pa,ray
     from pyarrow.dataset import dataset,field
     data,out = Classifier(model).path.read_bytes(),Path(out).absolute()
     done,found = _done(out, sha256(data)),[str(o).encode(errors='replace').decode() for o in find_photos(paths, column)]
     if not found: raise PhotoError(f'{", ".join(map(str, paths))}: no photo in there; name a folder or a list that has some')
-    if todo := [o for o in found if o not in done]:
-        mine,notes = not ray.is_initialized(),tempfile.mkdtemp()
-        if mine: _start(address, workers)
-        try:
-            ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-            cores = max(int(ray.cluster_resources()['CPU'])-1, 1)
-            n = min(workers or cores, cores)
-            size = min(256, len(todo)//(4*n)+1)
-            ds = ray.data.from_arrow([pa.table({'file':todo[i:i+size]}) for i in range(0, len(todo), size)])
-            ds.map_batches(Worker, batch_size=32, batch_format='pyarrow', compute=ray.data.ActorPoolStrategy(size=n),
-                fn_constructor_args=(data, str(Path.cwd()), notes, kwargs)).write_parquet(str(out), min_rows_per_file=10_000)
-        finally:
-            if mine: ray.shutdown()
-            shutil.rmtree(notes, ignore_errors=True)
+    if todo := [o for o in found if o not in done]: _deal(todo, data, out, workers, address, kwargs)
     return dataset(out, format='parquet').count_rows(filter=field('label').is_valid())

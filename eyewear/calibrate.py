@@ -6,15 +6,14 @@ Docs: https://OWNER.github.io/eyewear/parts/calibrate.html.md"""
 
 # %% auto #0
 __all__ = ['most_seen', 'kth', 'outputs', 'reliability', 'ece', 'fit_temperature', 'plot_reliability', 'unit', 'keep_seen',
-           'unlike', 'head_mark', 'calibrate', 'save_calibration', 'load_calibration']
+           'unlike', 'calibrate', 'save_calibration', 'load_calibration']
 
 # %% ../nbs/parts/calibrate.ipynb #e4a2c993
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from zipfile import BadZipFile
-import matplotlib.pyplot as plt
-import numpy as np
+import matplotlib.pyplot as plt,numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax,softmax
 from .core import *
@@ -81,7 +80,7 @@ def plot_reliability(
         ax.plot(x, r, c=colour, label=f'{name}: error {ece(probs, y):.3f}')
         ax.scatter(x, r, 10+300*n/max(len(y), 1), c=colour, alpha=.5)
     ax.set(xlabel='how sure it was', ylabel='how often it was right', xlim=(0,1), ylim=(0,1.02),
-           title=f'On the diagonal it is as right as it is sure\n({len(y)} photos, temperature {temperature:.2f})')
+        title=f'On the diagonal it is as right as it is sure\n({len(y)} photos, temperature {temperature:.2f})')
     ax.legend(loc='upper left', frameon=False)
 
 # %% ../nbs/parts/calibrate.ipynb #0ce992ac
@@ -105,7 +104,7 @@ def unlike(
     return 1-np.partition(unit(feats)@seen.T, -min(kth, len(seen)), axis=1)[:,-min(kth, len(seen))]
 
 # %% ../nbs/parts/calibrate.ipynb #461663d1
-def head_mark(learn): # 16 hex digits
+def _head_mark(learn):
     "Digest of the weights of the head: tells one training from another"
     return sha256(b''.join(o.detach().cpu().numpy().tobytes() for o in learn.model[1].state_dict().values()))[:16]
 
@@ -127,7 +126,7 @@ def calibrate(
     before,after = (float(ece(softmax(logits[valid]/o, 1), y)) if len(y) else None for o in (1,t))
     out = dict(temperature=t, threshold=border, ece_before=before, ece_after=after, n=len(y))
     record(calibration=out)
-    return SimpleNamespace(seen=seen, digest=ds.digest(), head=head_mark(learn), **out)
+    return SimpleNamespace(seen=seen, digest=ds.digest(), head=_head_mark(learn), **out)
 
 # %% ../nbs/parts/calibrate.ipynb #5f13cb75
 _numbers = 'temperature threshold ece_before ece_after n'.split()
@@ -151,4 +150,4 @@ def load_calibration(
         digest,head = a['marks'].tolist()
         nums = {k: None if np.isnan(a[k]) else a[k].item() for k in _numbers}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile): return None
-    return SimpleNamespace(seen=a['seen'], digest=digest, head=head, **nums) if (digest,head)==(ds.digest(),head_mark(learn)) else None
+    return SimpleNamespace(seen=a['seen'], digest=digest, head=head, **nums) if (digest,head)==(ds.digest(),_head_mark(learn)) else None

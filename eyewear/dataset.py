@@ -11,7 +11,6 @@ __all__ = ['Dataset']
 import os,re,time
 from contextlib import suppress
 from pathlib import Path
-
 from fastcore.basics import patch
 from .core import DatasetError,sha256,storable,write_file
 from .journal import DecisionLog,append_line
@@ -25,8 +24,7 @@ class Dataset(Manifest):
         path:Path|str,       # Folder of the dataset, made when it is missing
         labels:list|None=None # Labels to use; all folders by default
     ):
-        self.path,self.only = Path(path),labels
-        self.log = self.path/'decisions.jsonl'
+        self.path,self.only,self.log = Path(path),labels,Path(path)/'decisions.jsonl'
         try: (self.path/'.removed').mkdir(parents=True, exist_ok=True)
         except OSError as e: raise DatasetError(f'{path}: cannot be made ({e.strerror}); set EYEWEAR_HOME to a folder of yours') from e
         if not os.access(self.path, os.W_OK): raise DatasetError(f'{path}: cannot be written to; set EYEWEAR_HOME to a folder of yours')
@@ -190,11 +188,18 @@ def _scan(self:Dataset)->dict: # name -> folders it lies in
     return out
 
 @patch
-def _put_aside(self:Dataset, f):
-    "Move a file that a hand has dropped in to `.originals`, under a name that only the same bytes can have"
-    (self.path/'.originals').mkdir(exist_ok=True)
-    os.replace(f, self.path/'.originals'/f'{f.parent.name}_{sha256(f.read_bytes())[:16]}{f.suffix}')
+def _mark_missing(self:Dataset, there):
+    "Say in the manifest which photos are not on disk, or are there again"
+    gone = []
+    for name,r in list(self._by_name.items()):
+        here = name in there or self._lies(name) is not None
+        if not here and r['status']!='missing':
+            gone.append(name)
+            self.append({**r, 'status':'missing', 'reason':'not on disk'})
+        if here and r['status']=='missing': self.append({**r, 'status':'ok', 'reason':''})
+    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({", ".join(sorted(gone)[:3])}{", .."*(len(gone)>3)})')
 
+# %% ../nbs/parts/dataset.ipynb #d8afcba2
 @patch
 def _take_in(self:Dataset, f, named=True):
     "A row for a photo that has none"
@@ -213,6 +218,12 @@ def _take_in(self:Dataset, f, named=True):
         with suppress(FileNotFoundError): f.unlink() if row['file_sha256']==row['sha256'] else self._put_aside(f)
 
 @patch
+def _put_aside(self:Dataset, f):
+    "Move a file that a hand has dropped in to `.originals`, under a name that only the same bytes can have"
+    (self.path/'.originals').mkdir(exist_ok=True)
+    os.replace(f, self.path/'.originals'/f'{f.parent.name}_{sha256(f.read_bytes())[:16]}{f.suffix}')
+
+@patch
 def _keep_one(self:Dataset, name, dirs, e):
     "Of files with one name, keep that which the log or the manifest speaks of; other bytes are another photo"
     want = (e['to'] or '.removed') if e else Path(self._by_name[name]['file']).parent.name if name in self._by_name else ''
@@ -221,17 +232,6 @@ def _keep_one(self:Dataset, name, dirs, e):
         with suppress(FileNotFoundError): # Another process was quicker
             if f.read_bytes()!=(self.path/keep/name).read_bytes(): self._take_in(f, named=False)
             self._put_aside(f)
-
-@patch
-def _mark_missing(self:Dataset, there):
-    "Say in the manifest which photos are not on disk, or are there again"
-    gone = []
-    for name,r in list(self._by_name.items()):
-        here = name in there or self._lies(name) is not None
-        if not here and r['status']!='missing': gone.append(name); self.append({**r, 'status':'missing', 'reason':'not on disk'})
-        if here and r['status']=='missing': self.append({**r, 'status':'ok', 'reason':''})
-    few = ', '.join(sorted(gone)[:3])+(', ..' if len(gone)>3 else '')
-    if gone: print(f'{self.path}: {len(gone)} photos of the manifest are not on disk ({few})')
 
 # %% ../nbs/parts/dataset.ipynb #7213f169
 @patch

@@ -39,6 +39,7 @@ def _may_go(url, start):
     if u.scheme=='https' and u.hostname or u.scheme==s.scheme=='http' and _here(u.hostname) and _here(s.hostname): return
     raise ModelError(f'{_bare(url)}: a model has to come over https; give an address that begins with https:// and stays there')
 
+# %% ../nbs/parts/fetchmodel.ipynb #4581bf70
 def split_address(
     model:str, # An address with `#sha256=` and 64 hex digits
 )->tuple:      # The address that is asked for, and the digest in lower case

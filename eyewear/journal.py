@@ -58,6 +58,7 @@ def table_line(
     csv.writer(out, lineterminator='').writerow(map(cell, cells))
     return out.getvalue()
 
+# %% ../nbs/parts/journal.ipynb #361ab220
 def _cells(line):
     try: return [sys.intern(o) for o in next(csv.reader([line]))] # What stands in many rows is kept once
     except csv.Error: return []
@@ -91,7 +92,9 @@ class DecisionLog:
     "The decisions in a `decisions.jsonl`, which other processes may write to at the same time"
     def __init__(self,
         path:Path # The file; need not be there
-    ): self.path,self._key = Path(path),None; self._clear()
+    ):
+        self.path,self._key = Path(path),None
+        self._clear()
 
     def _clear(self): self._raw,self._n,self._of,self._undone,self.odd = b'',0,{},set(),0
 

@@ -10,12 +10,13 @@ __all__ = ['columns', 'Manifest']
 # %% ../nbs/parts/manifest.ipynb #05f584e7
 from pathlib import Path
 
+from fastcore.basics import patch
 from .core import DatasetError,write_file
 from .journal import append_line,cell,read_table,table_line
 
 # %% ../nbs/parts/manifest.ipynb #fb96140a
 columns = ('file sha256 file_sha256 label source query image_url page_url title licence creator '
-           'width height bytes status reason group').split()
+    'width height bytes status reason group').split()
 
 def _gives_way(old, new): return 'missing' in (old['status'],new['status']) or (old['source']=='by hand')>(new['source']=='by hand')
 
@@ -51,7 +52,9 @@ class Manifest:
         name,of = Path(row['file']).name,row['status'] in ('ok','missing')
         old = self._by_name.get(name) if of else None
         if old is None: self.rows.append(row)
-        elif _gives_way(old, row): old.update(row); row = old
+        elif _gives_way(old, row):
+            old.update(row)
+            row = old
         else: return old
         if of: self._by_name[name] = row
         if row['image_url']: self._by_url[row['label'], row['image_url']] = row
@@ -72,11 +75,14 @@ class Manifest:
         append_line(self.manifest, '\n'.join([*head, table_line(row.values())]))
         return self._take(row)
 
-    def fail(self, label:str, reason:str, **kwargs)->dict: # Its row, status `failed`
-        "Note a photo that was asked for and did not come"
-        return self.append(dict(label=label, status='failed', reason=reason, **kwargs))
+# %% ../nbs/parts/manifest.ipynb #afa26bd3
+@patch
+def fail(self:Manifest, label:str, reason:str, **kwargs)->dict: # Its row, status `failed`
+    "Note a photo that was asked for and did not come"
+    return self.append(dict(label=label, status='failed', reason=reason, **kwargs))
 
-    def row(self, name:str)->dict: # Its row
-        "What the manifest says of the photo called `name`"
-        if name in self._by_name: return self._by_name[name]
-        raise DatasetError(f'{name}: not in {self.manifest}; open the dataset anew, and it is taken in')
+@patch
+def row(self:Manifest, name:str)->dict: # Its row
+    "What the manifest says of the photo called `name`"
+    if name in self._by_name: return self._by_name[name]
+    raise DatasetError(f'{name}: not in {self.manifest}; open the dataset anew, and it is taken in')

@@ -93,6 +93,7 @@ class _Board(VBox):
 
     def __repr__(self): return f'{type(self).__name__} of {len(self.names)} photos of {self.ds.path.name}'
 
+# %% ../nbs/parts/photomap.ipynb #18829897
 @patch
 def answer(self:_Board,
     msg:dict, # From the browser: `id`, `do` (show, look, review), `names`, `have`
@@ -166,6 +167,7 @@ class PhotoMap(_Board):
         self.xy = _unit(xy) if len(xy) else xy
         super().__init__(ds, [Path(f).name for f in files], queue, rows)
 
+# %% ../nbs/parts/photomap.ipynb #54d363d2
 @patch
 def show(self:PhotoMap)->dict: # Names, places, colours, what the model says, and `now`
     "All that the map needs but the thumbnails"

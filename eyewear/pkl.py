@@ -57,8 +57,8 @@ def load_pkl(
         except ImportError: return False
     if gone := ['.'.join(o) for o in pkl_needs(path) if not there(*o)]:
         raise EyewearError(f'{path}: needs {", ".join(gone[:3])}, which fastai {fastai.__version__} and what is installed here do not have; '
-                           'export it anew here, or use eyewear.onnx')
+            'export it anew here, or use eyewear.onnx')
     try: return load_learner(path)
     except Exception as e:
         raise EyewearError(f'{path}: cannot be opened by fastai {fastai.__version__} ({(str(e) or type(e).__name__).splitlines()[0][:120]}); '
-                           'export it anew here, or use eyewear.onnx') from e
+            'export it anew here, or use eyewear.onnx') from e

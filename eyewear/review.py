@@ -108,7 +108,7 @@ def _rows(self:Review, where):
     last,first = {e['name']:e for e in mine},{e['name']:e['from'] or '.removed' for e in reversed(mine)}
     held = {n for n,e in last.items() if where.get(n)==(e['to'] or '.removed')}
     rows = [dict(name=n, at=where.get(n), was=first.get(n, where.get(n)) or '', decided=n in held,
-                 reason=o['reason'], part=o['part'], loss=o['loss']) for n,o in self.items.items()]
+        reason=o['reason'], part=o['part'], loss=o['loss']) for n,o in self.items.items()]
     return [dict(r, open=r['at'] is not None and not r['decided']) for r in rows]
 
 @patch
@@ -150,7 +150,7 @@ def _cell(self:Review, r):
     "One photo of the page"
     url,wrong = small(self.ds.path/r['at']/r['name']) if r['at'] else (None, f"{r['name']}: no longer on disk")
     return dict(name=r['name'], label=r['at'], was=r['was'], out=r['at']=='.removed', gone=r['at'] is None,
-                decided=r['decided'], why=self.items[r['name']]['why'], url=url, wrong=wrong)
+        decided=r['decided'], why=self.items[r['name']]['why'], url=url, wrong=wrong)
 
 @patch
 def _facts(self:Review, r, where):

@@ -24,6 +24,7 @@ def _tilted(img):
     mean = img.resize((1,1), Image.Resampling.BOX).getpixel((0,0))
     return img.rotate(15, Image.Resampling.BILINEAR, fillcolor=mean)
 
+# %% ../nbs/parts/robust.ipynb #c14802f2
 spoilt = { # name -> what it does to a photo, RGB
     'as they are': lambda img: img,
     'blurred (3 px of 256)': lambda img: img.filter(ImageFilter.GaussianBlur(3)),
@@ -31,8 +32,7 @@ spoilt = { # name -> what it does to a photo, RGB
     'small (51 px)': _small,
     'JPEG, quality 20': _jpeg,
     'tilted by 15 degrees': _tilted,
-    'left half cut off': lambda img: img.crop((img.width//2, 0, img.width, img.height)),
-}
+    'left half cut off': lambda img: img.crop((img.width//2, 0, img.width, img.height))}
 
 def spoil(
     photo,    # Path, bytes or Pillow image
@@ -48,7 +48,7 @@ def robustness(
     predict,     # Takes Pillow images, gives a label for each
     files:list,  # Photos
     right:list,  # The right label of each
-    interval,    # Takes the numbers of wrong answers and of photos, gives a dict: `wilson` of `eyewear.train`
+    interval,    # Takes the numbers of wrong answers and of photos, gives a dict: `wilson` of `eyewear.score`
 )->dict:         # how -> error, low, high (95 %), n
     "Error rate on `files`, spoilt in each of the ways of `spoilt`"
     out = {}

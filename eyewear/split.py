@@ -11,7 +11,7 @@ __all__ = ['parts', 'split_groups']
 from .core import sha256
 
 # %% ../nbs/parts/split.ipynb #7c16df45
-parts = {'train': (0,.6), 'valid': (.6,.8), 'test': (.8,1)} # Share of the digests that fall into each part
+parts = dict(train=(0,.6), valid=(.6,.8), test=(.8,1)) # Share of the digests that fall into each part
 
 def _digest(group): return int(sha256(str(group).encode())[:8], 16)/2**32
 
@@ -22,6 +22,7 @@ def _away(u, part):
     lo,hi = parts[part]
     return max(lo-u, u-hi, 0)
 
+# %% ../nbs/parts/split.ipynb #c767c3d8
 def split_groups(
     groups:dict, # label -> set of group names
 )->tuple:        # group -> part, and sentences on what had to be moved
