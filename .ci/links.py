@@ -29,7 +29,7 @@ def install(cfg):
     name, url = cfg['name'], cfg['url']
     return f'''#| hide
 {INSTALL} On Colab and Paperspace: install what is missing, keep their torch. Elsewhere: nothing.
-import os, subprocess, sys
+import os, subprocess, sys # chkstyle: ignore
 from importlib.metadata import distributions
 have = {{d.name: d.version for d in distributions()}}
 hosted = 'google.colab' in sys.modules or any(k.startswith('PAPERSPACE_') for k in os.environ)

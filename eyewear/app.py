@@ -62,8 +62,9 @@ class ClassifierApp(widgets.VBox):
         self.btn_heat.observe(self.on_heat, 'value')
         head = f'{app_css()}<h1>{escape(clf.metadata.get("title") or page_title(clf.labels))}</h1><p>{escape(clf.question)}</p>'
         kept = 'Photos are looked at in memory and never stored'+(', unless you correct an answer and agree to it.' if corrections else '.')
-        super().__init__([widgets.HTML(head), self.btn_upload, self.btn_run, self.lbl_pred, self.out_pl, self.btn_heat, self.correct,
-                          self.out_rows, widgets.HTML(f'<p class="ea-dim ea-small">{kept}</p>')])
+        foot = widgets.HTML(f'<p class="ea-dim ea-small">{kept}</p>')
+        super().__init__([widgets.HTML(head), self.btn_upload, self.btn_run, self.lbl_pred, self.out_pl, self.btn_heat,
+            self.correct, self.out_rows, foot])
         self.add_class('ea')
         self.show()
 
@@ -126,6 +127,7 @@ def on_photo(self:ClassifierApp, a): self.take(a)
 def on_upload(self:ClassifierApp, change):
     if file := latest(self.btn_upload): self.take(Arrival(*file, '', 0, 1))
 
+# %% ../nbs/06_app.ipynb #4ce2073e
 @patch
 @answers
 def on_click_classify(self:ClassifierApp, btn):

@@ -17,7 +17,6 @@ from .download import load_dataset
 from .sources import read_mark,write_mark
 from .near import believable,join,near_limit,near_pairs,thumb
 from .odd import likeness,neighbours,odd_looks,photo_features,whole_photos
-from .review import Review,save_queue
 
 # %% ../nbs/02_clean.ipynb #fd23c4b9
 def find_unreadable(
@@ -63,7 +62,9 @@ def near_duplicates(
     for row in sorted(rows, key=lambda r: Path(r['file']).name not in there):
         sha = row['sha256']
         if sha in thumbs: continue
-        try: files[sha] = ds.find(Path(row['file']).name); thumbs[sha] = thumb(open_photo(files[sha]))
+        try:
+            files[sha] = ds.find(Path(row['file']).name)
+            thumbs[sha] = thumb(open_photo(files[sha]))
         except (PhotoError,DatasetError): continue
     files = [files[o] for o in thumbs]
     try: feats = photo_features(ds, files)

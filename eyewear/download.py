@@ -16,15 +16,15 @@ from fastcore.script import call_parse
 from .attribution import write_attribution
 from .core import SourceError,cli,home,need,settings,write_file
 from .dataset import Dataset
-from .fetch import Found,fetch
+from .fetch import fetch
 from .sources import *
-from .sheet import photo_sheet
 
 # %% ../nbs/01_download.ipynb #76c23877
-query_dict = {"glasses":"(man OR woman) portrait glasses",
-              "sunglasses":"(man OR woman) portrait sunglasses",
-              "VR":"(man OR woman) portrait VR headset",
-              "none":"(man OR woman) portrait NOT glasses NOT sunglasses NOT 'VR headset'"}
+query_dict = { # chkstyle: ignore-node
+    "glasses":"(man OR woman) portrait glasses",
+    "sunglasses":"(man OR woman) portrait sunglasses",
+    "VR":"(man OR woman) portrait VR headset",
+    "none":"(man OR woman) portrait NOT glasses NOT sunglasses NOT 'VR headset'"}
 
 # %% ../nbs/01_download.ipynb #bcaa6c5b
 eyewear_types = [key for key,value in query_dict.items()]

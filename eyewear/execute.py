@@ -145,8 +145,8 @@ def _find_lessons()->Path: # Folder of the notebooks
 
 def _skipped()->tuple: # Marks
     "Marks of the cells that this machine cannot run"
-    code = 'import torch; print(torch.cuda.is_available())'
-    gpu = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip()=='True'
+    code = 'import torch; print(torch.cuda.is_available() and __import__("eyewear.backbone").backbone.has_gpu())'
+    gpu = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.split()[-1:]==['True']
     return ('net',) if gpu else ('net','gpu')
 
 def run_lessons(

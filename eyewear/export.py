@@ -19,7 +19,7 @@ from .train import *
 from .calibrate import *
 from .card import write_card
 from .heat import linear_head
-from .pkl import export_pkl,load_pkl
+from .pkl import export_pkl
 from .predict import Classifier,page_title
 need('tutorial', 'exporting', 'onnx', 'onnxscript')
 import onnx
@@ -83,8 +83,9 @@ def export_onnx(
     photo = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
+        shapes = ({0: torch.export.Dim('n')},)
         prog = torch.onnx.export(whole, (photo,), dynamo=True, opset_version=opset, input_names=['photo'], output_names=whole.names,
-                                 dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
+            dynamic_shapes=shapes, verbose=False)
         prog.optimize()
     model = prog.model_proto
     onnx.helper.set_model_props(model, _metadata(learn, ds, c, size))

@@ -16,9 +16,8 @@ from .backbone import *
 from .clean import load_clean,twice_labelled
 from .train import *
 from .calibrate import *
-from .key import found_wrong,review_by_key,right_labels
 from .odd import likeness,neighbours,photo_features
-from .review import Review,save_queue
+from .review import save_queue
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
 def apply_cleaner(
@@ -69,8 +68,8 @@ def rank_labels(
         label,guess,sure = f.parent.name,vocab[int(p.argmax())],float(p.max())
         conf = float(p[vocab.index(label)])
         why = 'under two labels' if f.name in first else f'{guess} {sure:.0%}' if guess!=label else f'{conf:.0%} sure'
-        out.append(dict(name=f.name, label=label, guess=guess, sure=sure, confidence=conf, rank=conf+float(u), why=why,
-                        reason='two labels' if f.name in first else 'wrong label' if guess!=label else 'unsure'))
+        reason = 'two labels' if f.name in first else 'wrong label' if guess!=label else 'unsure'
+        out.append(dict(name=f.name, label=label, guess=guess, sure=sure, confidence=conf, rank=conf+float(u), why=why, reason=reason))
     return sorted(out, key=lambda o: (o['name'] not in first, o['rank']))[:int(len(out)*share)]
 
 # %% ../nbs/04_interpret.ipynb #89d5b0bc

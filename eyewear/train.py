@@ -35,7 +35,7 @@ def get_dls(
     splitter = IndexSplitter([]) if files else FuncSplitter(lambda f: split[f.name]=='valid')
     files = files or [f for f in ds.files() if split[f.name]!='test']
     n,workers = sum(split[f.name]=='train' for f in files),defaults.cpus if has_gpu() else 0
-    block = DataBlock(
+    block = DataBlock( # chkstyle: ignore-node
         blocks=(TransformBlock(OpenPhoto(PhotoCache(ds, size)), batch_tfms=IntToFloatTensor), CategoryBlock(vocab=sorted(ds.labels))),
         get_items=lambda _: files,
         splitter=splitter,
@@ -74,11 +74,11 @@ def fit_late(
     "Train the late layers and the head on cached activations, batch norm frozen"
     set_seed(seed)
     bs = min(32, int((~valid).sum())//max(num_distrib(), 1))
-    dls = DataLoaders.from_dsets(Views(acts[~valid], y[~valid]), Views(acts[valid], y[valid], view=0), bs=bs,
-                                 num_workers=0, device=default_device())
+    parts = Views(acts[~valid], y[~valid]),Views(acts[valid], y[valid], view=0)
+    dls = DataLoaders.from_dsets(*parts, bs=bs, num_workers=0, device=default_device())
     fast = Learner(dls, late, loss_func=CrossEntropyLossFlat(), metrics=error_rate, cbs=FrozenBatchNorm())
     with ExitStack() as stack:
-        if quiet: stack.enter_context(fast.no_bar()); stack.enter_context(fast.no_logging())
+        for hush in (fast.no_bar,fast.no_logging) if quiet else (): stack.enter_context(hush())
         fit_phase(keep or Keep(), fast, epochs, 1e-2, cbs)
     return fast
 

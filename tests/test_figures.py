@@ -6,7 +6,8 @@ def figures(tmp_path_factory):
     "Train, rank, review by the key, train again: error rates on valid and test, what the ranking found"
     from eyewear.clean import clean, twice_labelled
     from eyewear.dataset import Dataset
-    from eyewear.interpret import cross_probs, found_wrong, rank_labels, review_by_key
+    from eyewear.interpret import cross_probs, rank_labels
+    from eyewear.key import found_wrong, review_by_key
     from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train
