@@ -146,3 +146,16 @@ def write_links(root):
     put(root/'README.md', readme(nb))
     put(root/'CITATION.cff', citation(cfg))
     return changed
+
+def leave_site(root):
+    "Links of the built site (_docs/) to files of the repository that are not on it lead to the repository"
+    cfg, site, changed = settings(root), root/'_docs', []
+    def there(page, m):
+        path = (root/'nbs'/page.relative_to(site).parent/m[2]).resolve()
+        if (root/'nbs').resolve() in path.parents or not path.exists(): return m[0]
+        return f'{m[1]}{cfg["url"]}/blob/{cfg["branch"]}/{path.relative_to(root.resolve()).as_posix()}'
+    for page in [*site.rglob('*.html'), *site.rglob('*.md')]:
+        old = page.read_text(encoding='utf8')
+        new = re.sub(r'(href="|\]\()(\.\./[^")#\s]+)', lambda m: there(page, m), old)
+        if new != old: page.write_text(new, encoding='utf8'); changed.append(str(page.relative_to(root)))
+    return changed

@@ -217,6 +217,9 @@ def docs():
     if not shutil.which('quarto'): stop('needs Quarto: https://quarto.org/docs/get-started/')
     setup('tutorial', 'dev')
     call(script('nbdev-docs'))
+    sys.path.insert(0, str(ROOT/'.ci'))
+    from links import leave_site
+    leave_site(ROOT)
 
 def licences():
     "Install, write the licences of all that is installed (licences.md)"

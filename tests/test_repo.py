@@ -155,6 +155,69 @@ def test_address_stands_nowhere_else(tmp_path):
     found = [f for f in tmp_path.rglob('*') if f.is_file() and owner.encode() in f.read_bytes()]
     assert not [f for f in found if not made.fullmatch(str(f.relative_to(tmp_path)))]
 
+# -- The site
+
+SITE = yaml.safe_load(text('nbs/_quarto.yml')), yaml.safe_load(text('nbs/sidebar.yml'))['website']['sidebar']['contents']
+PAGES = sorted(str(f.relative_to(ROOT/'nbs')) for o in ('*.ipynb', '*.md', 'parts/*.ipynb') for f in (ROOT/'nbs').glob(o))
+SERVED = 'app.ipynb', 'review.ipynb'                                  # by Voila, not by the site
+
+def hrefs(items):
+    "The pages of a sidebar, in order"
+    for o in items:
+        if isinstance(o, str): yield o
+        elif 'section' in o: yield from hrefs(o['contents'])
+        else: yield o['href']
+
+def test_sidebar_names_every_page_once_lessons_first():
+    order = list(hrefs(SITE[1]))
+    assert sorted(order) == [o for o in PAGES if o not in SERVED]
+    lessons = [o for o in PAGES if re.match('0[1-6]', o)]
+    assert order[:7] == ['index.ipynb', *lessons] and {o for o in order[7:10]} == {'hosts.md', 'people.md', 'seed_today.md'}
+
+def test_site_shows_what_the_sidebar_names():
+    site, _ = SITE
+    assert site['metadata-files'] == ['nbdev.yml', 'sidebar.yml'] and site['website']['navbar']['search'] is True and site['execute'] == {'enabled': False}
+    take, leave = [o for o in site['project']['render'] if o[0] != '!'], [o[1:] for o in site['project']['render'] if o[0] == '!']
+    shown = {str(f.relative_to(ROOT/'nbs')) for o in take for f in (ROOT/'nbs').glob(o)}
+    assert shown-set(leave) == {o for o in PAGES if o not in SERVED} and set(leave) == set(SERVED)
+
+def test_site_has_the_address_of_settings(tmp_path, monkeypatch):
+    "What nbdev makes of pyproject.toml, and where a module says that its documentation is"
+    from nbdev.config import get_config
+    conf = get_config(ROOT)
+    assert conf.custom_sidebar and conf.git_url == cfg['git_url'] and conf.branch == cfg['branch'] and conf.title == cfg['lib_name']
+    docs = links.settings(ROOT)['docs']
+    assert conf.doc_host+conf.doc_baseurl == docs and f'{docs}/parts/near.html' in text('eyewear/near.py')
+
+def relative_links(path):
+    "The links of a page that lead to a file"
+    cells = json.loads(path.read_text(encoding='utf8'))['cells'] if path.suffix == '.ipynb' else [dict(cell_type='markdown', source=[path.read_text(encoding='utf8')])]
+    prose = '\n'.join(re.sub('```.*?```', '', links.source(c), flags=re.S) for c in cells if c['cell_type'] == 'markdown')
+    return [o.split('#')[0] for o in re.findall(r'\]\(([^)\s]+)', prose) if not re.match(r'https:|#|mailto:', o)]
+
+@pytest.mark.parametrize('page', [*(f'nbs/{o}' for o in PAGES), *sorted(str(f.relative_to(ROOT)) for o in ('*.md', 'deploy/*.md') for f in ROOT.glob(o))])
+def test_links_lead_to_a_file(page):
+    "From the repository; links between pages are to the notebook, so that they hold there and on the site"
+    assert not [o for o in relative_links(ROOT/page) if not (ROOT/page).parent.joinpath(o).exists()]
+
+def test_pages_for_hosts_can_be_reached_from_the_site():
+    named = {(ROOT/'nbs'/o).parent.joinpath(l).resolve() for o in PAGES if o not in SERVED for l in relative_links(ROOT/'nbs'/o)}
+    assert ROOT/'deploy'/'README.md' in named
+    assert {ROOT/'deploy'/o for o in relative_links(ROOT/'deploy'/'README.md')} >= {f for f in (ROOT/'deploy').glob('*.md') if f.name != 'README.md'}
+
+def test_site_leads_to_the_repository_for_what_is_not_on_it(tmp_path):
+    copy(tmp_path)
+    made = {'index.html': '<a href="../deploy/README.md#x">a</a> <a href="hosts.html">b</a> <a href="../nowhere.md">c</a>', 'parts/serve.html': '<a href="../../Dockerfile">a</a> <a href="../index.html">b</a>',
+            'hosts.html.md': '[a](../constraints.txt) [b](people.md)'}
+    (tmp_path/'_docs'/'parts').mkdir(parents=True)
+    for name, body in made.items(): (tmp_path/'_docs'/name).write_text(body)
+    assert sorted(links.leave_site(tmp_path)) == sorted(f'_docs/{o}' for o in made)
+    at = f"{cfg['git_url']}/blob/{cfg['branch']}"
+    assert {o: (tmp_path/'_docs'/o).read_text() for o in made} == {'index.html': f'<a href="{at}/deploy/README.md#x">a</a> <a href="hosts.html">b</a> <a href="../nowhere.md">c</a>',
+        'parts/serve.html': f'<a href="{at}/Dockerfile">a</a> <a href="../index.html">b</a>', 'hosts.html.md': f'[a]({at}/constraints.txt) [b](people.md)'}
+
+# -- The install cell of a lesson
+
 def run_install_cell(monkeypatch, have, colab=False, **env):
     "What the install cell runs on a machine that has the distributions `have`"
     calls = []
@@ -481,8 +544,9 @@ def test_docs_need_quarto(calls, monkeypatch, capsys):
     monkeypatch.setattr(make.shutil, 'which', lambda name: None)
     assert 'needs Quarto' in stopped(capsys, make.docs) and not calls
     monkeypatch.setattr(make.shutil, 'which', lambda name: '/usr/bin/quarto')
+    monkeypatch.setattr(links, 'leave_site', lambda root: calls.append(root))
     make.docs()
-    assert calls[-1] == [str(make.VENV/'bin'/'nbdev-docs')]
+    assert calls[-1] == ROOT and calls[-2] == [str(make.VENV/'bin'/'nbdev-docs')]
 
 def test_hooks_merge_notebooks(monkeypatch, tmp_path):
     "Two people change the same cell: what git leaves is a notebook that opens, from a shell that knows nothing of the environment"
