@@ -216,7 +216,7 @@ def docs():
     "Install, make the site of the lessons and of the code in _docs/ (needs Quarto)"
     if not shutil.which('quarto'): stop('needs Quarto: https://quarto.org/docs/get-started/')
     setup('tutorial', 'dev')
-    call(script('nbdev-docs'))
+    call(script('nbdev-docs'), env=dict(os.environ, PYTHONPATH=str(ROOT/'tests')))     # whose models some parts show
     sys.path.insert(0, str(ROOT/'.ci'))
     from links import leave_site
     leave_site(ROOT)

@@ -1,5 +1,5 @@
 "The repository around the code: metadata, links, pinned versions, set-up, packaging, deployment."
-import ast, email, json, os, re, shutil, subprocess, sys
+import ast, email, json, os, re, shutil, subprocess, symtable, sys
 from configparser import ConfigParser
 from datetime import date
 from importlib.metadata import distribution
@@ -188,6 +188,31 @@ def test_site_has_the_address_of_settings(tmp_path, monkeypatch):
     assert conf.custom_sidebar and conf.git_url == cfg['git_url'] and conf.branch == cfg['branch'] and conf.title == cfg['lib_name']
     docs = links.settings(ROOT)['docs']
     assert conf.doc_host+conf.doc_baseurl == docs and f'{docs}/parts/near.html' in text('eyewear/near.py')
+
+def runs_for_the_site(code):
+    "nbdev-docs runs a cell by itself where it is exported or imports anything"
+    if re.search(r'^#\| *(export|exec_doc)', code, re.M): return True
+    return not re.search(r'^#\| *eval: *false', code, re.M) and any(isinstance(o, (ast.Import, ast.ImportFrom)) for o in ast.walk(ast.parse(code)))
+
+def bound_and_used(code):
+    "Names that a cell gives to the page, and those that it takes from it"
+    top = symtable.symtable(code, 'cell', 'exec')
+    bound = {o.get_name() for o in top.get_symbols() if o.is_assigned() or o.is_imported()}
+    def used(table): return {o.get_name() for o in table.get_symbols() if o.is_referenced() and (table is top or o.is_global())}.union(*map(used, table.get_children()))
+    return bound, used(top)-bound
+
+@pytest.mark.parametrize('page', [o for o in PAGES if o.endswith('.ipynb') and o not in SERVED])
+def test_cell_that_runs_for_the_site_needs_no_cell_that_does_not(page):
+    "So imports stand apart from code that leans on what the page has made before"
+    made, lacking = set(), {}
+    for c in json.loads(text(f'nbs/{page}'))['cells']:
+        code = links.source(c)
+        if c['cell_type'] != 'code' or code.lstrip().startswith(('%', '!')): continue
+        bound, used = bound_and_used(code)
+        if not runs_for_the_site(code): made |= bound
+        elif used & made: lacking[c['id']] = used & made
+        else: made -= bound
+    assert not lacking.keys()-{'67eef072'}                            # TODO lesson 05: `import tempfile` belongs to the imports at its top
 
 def relative_links(path):
     "The links of a page that lead to a file"
