@@ -375,6 +375,13 @@ def test_every_requirement_is_pinned(name, kinds):
     have = pins(name)
     for req in (Requirement(o) for kind in kinds for o in REQS[kind]): assert req.specifier.contains(have[norm(req.name)])
 
+def test_upper_bounds_have_a_reason():
+    "And the condition to drop them, in a comment of the file that has them"
+    for name, reqs in (('settings.ini', sum(REQS.values(), [])), ('environment.yml', yaml.safe_load(text('environment.yml'))['dependencies'][:2])):
+        notes = '\n'.join(re.findall('#.*', text(name)))
+        for r in map(Requirement, reqs):
+            for o in r.specifier: assert o.operator == '>=' or f'{r.name}{o} until ' in notes, f'{name}: {r}'
+
 def test_the_two_environments():
     full, light = pins('constraints.txt'), pins('constraints-light.txt')
     assert full['ipywidgets'].startswith('7.') and light['ipywidgets'].startswith('8.')
