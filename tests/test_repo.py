@@ -212,7 +212,7 @@ def test_cell_that_runs_for_the_site_needs_no_cell_that_does_not(page):
         if not runs_for_the_site(code): made |= bound
         elif used & made: lacking[c['id']] = used & made
         else: made -= bound
-    assert not lacking.keys()-{'67eef072'}                            # TODO lesson 05: `import tempfile` belongs to the imports at its top
+    assert not lacking
 
 def relative_links(path):
     "The links of a page that lead to a file"
