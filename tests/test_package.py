@@ -66,10 +66,10 @@ ASK = '''
 import json, sys, eyewear
 from pathlib import Path
 from eyewear.predict import Classifier
-from eyewear.serve import page_notebook
+from eyewear.serve import app_notebook
 res = Classifier('eyewear.onnx')('portrait.jpg')
 print(json.dumps(dict(label=res.label, prob=res.prob, version=eyewear.__version__, file=eyewear.__file__, heavy=[o for o in ('torch', 'fastai') if o in sys.modules],
-    pages=[str(page_notebook(o)) for o in ('app', 'review')])))'''
+    app=str(app_notebook()))))'''
 
 def asked(there):
     "What the installed package says in a process of its own, far from this checkout"
@@ -77,7 +77,7 @@ def asked(there):
     assert res.returncode == 0, res.stderr
     said = json.loads(res.stdout)
     site = Path(said['file']).parent
-    assert there.place in site.parents and said['pages'] == [str(site/'static'/f'{o}.ipynb') for o in ('app', 'review')]
+    assert there.place in site.parents and said['app'] == str(site/'static'/'app.ipynb')
     assert not [o for o in static if not (site.parent/o).is_file()]
     return said
 
