@@ -10,6 +10,7 @@ from PIL import Image
 from eyewear import download as dl
 from eyewear.core import DatasetError, SourceError, sha256
 from eyewear.dataset import Dataset
+from eyewear.sheet import photo_sheet
 from eyewear.sources import bing_answers
 
 need_bing = pytest.mark.skipif(not find_spec('bing_image_downloader'), reason='the tutorial extra is not installed')
@@ -440,8 +441,8 @@ def test_photo_sheet(tmp_path, home):
     pytest.importorskip('matplotlib').use('agg')
     mine = dishes(tmp_path/'dishes', 3)
     (mine/'plates'/'bad.jpg').write_bytes(b'no')
-    fig = dl.photo_sheet(dl.download(mine), n=5)
+    fig = photo_sheet(dl.download(mine), n=5)
     said = [t.get_text() for ax in fig.axes for t in ax.texts]
     assert 'cups' in said and 'plates' in said and sum('cannot' in o for o in said)==1
     out = io.BytesIO(); fig.savefig(out); assert len(out.getvalue())<200_000
-    assert len(dl.photo_sheet([jpeg(1), Image.new('RGB', (9,5))], ['one','two'], n=4).axes)==4
+    assert len(photo_sheet([jpeg(1), Image.new('RGB', (9,5))], ['one','two'], n=4).axes)==4

@@ -8,7 +8,7 @@ from PIL import Image
 from eyewear import drop as drop_module, serve as serve_module
 from eyewear.drop import Arrival, PhotoDrop, max_bytes, max_photos
 from badphotos import BAD, claims, picture
-from conftest import HUSH, axe
+from conftest import HUSH, axe, comes_true
 
 EVIL = '<img src=x onerror=document.title=1>'
 CODE = '''
@@ -276,10 +276,11 @@ def test_camera(browser, site):
     for leave in (lambda: dialog.get_by_role('button', name='Cancel').click(), lambda: v.page.keyboard.press('Escape')):
         take.click()
         dialog.wait_for()
-        assert v.page.evaluate(ON) == 1
+        comes_true(v.page, f'{ON} === 1')
         leave()
         dialog.wait_for(state='detached')
-        assert v.page.evaluate(ON) == 0 and take.evaluate('o => o === document.activeElement')
+        comes_true(v.page, f'{ON} === 0')                                 # the camera goes off once the dialog is gone
+        assert take.evaluate('o => o === document.activeElement')
     assert len(site.come) == 1 and v.page.evaluate('streams.length') == 3
     v.close()
 
