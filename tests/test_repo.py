@@ -107,6 +107,11 @@ def test_lesson_is_there(i, name):
 def test_notebooks_are_small():
     assert not [f.name for f in (ROOT/'nbs').glob('**/*.ipynb') if f.stat().st_size > 300_000]
 
+@pytest.mark.parametrize('path', sorted(ROOT.glob('nbs/**/[!.]*.ipynb')), ids=lambda o: o.stem)
+def test_outputs_hold_no_warnings_of_a_machine(path):
+    cells = json.loads(path.read_text(encoding='utf8'))['cells']
+    assert not [c['id'] for c in cells for o in c.get('outputs', []) if o.get('name') == 'stderr']
+
 def test_notebooks_are_in_style():
     "`chkstyle` finds nothing"
     cmd = [Path(sys.executable).parent/'chkstyle', 'nbs', '--show-rule']
