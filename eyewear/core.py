@@ -63,10 +63,13 @@ def need(
     task:str,     # What is to be done, as the start of a sentence
     *modules:str, # Modules that must be there
 ):
-    "Raise `MissingExtra` unless all `modules` are installed"
+    "Raise `MissingExtra` unless all `modules` are installed; a script that is still loading says the same and ends"
     from importlib.util import find_spec
     miss = [m for m in modules if find_spec(m) is None]
-    if miss: raise MissingExtra(f"{task} needs {', '.join(miss)}: run `pip install 'eyewear[{extra}]'`")
+    if not miss: return
+    say = f"{task} needs {', '.join(miss)}: run `pip install 'eyewear[{extra}]'`"
+    if is_cli() or not Path(sys.argv[0]).name.startswith('eyewear-'): raise MissingExtra(say)
+    raise SystemExit(print(f'eyewear: {say}', file=sys.stderr) or 2) # A script whose lesson cannot even be loaded
 
 # %% ../nbs/00_core.ipynb #a34caa44
 def home()->Path: # Folder of all datasets and runs

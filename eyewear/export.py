@@ -11,10 +11,10 @@ __all__ = ['opset', 'Whole', 'question', 'export_onnx', 'parity', 'export_all', 
 import json
 from . import __version__
 from copy import deepcopy
-from fastai.vision.all import *
 from .core import *
 from .dataset import *
-from .backbone import *
+from .backbone import * # First, since it says what to install where fastai is missing
+from fastai.vision.all import *
 from .train import *
 from .calibrate import *
 from .card import write_card

@@ -9,10 +9,10 @@ __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'confident_joint', 'es
            'plot_errors', 'main']
 
 # %% ../nbs/04_interpret.ipynb #361920c8
-from fastai.vision.all import *
 from .core import *
 from .dataset import *
-from .backbone import *
+from .backbone import * # First, since it says what to install where fastai is missing
+from fastai.vision.all import *
 from .clean import load_clean,twice_labelled
 from .train import *
 from .calibrate import *

@@ -11,10 +11,10 @@ __all__ = ['usual', 'get_dls', 'get_learner', 'fit_late', 'train', 'load_model',
 
 # %% ../nbs/03_train.ipynb #40762f06
 from contextlib import ExitStack
-from fastai.vision.all import *
 from .core import *
 from .dataset import *
-from .backbone import *
+from .backbone import * # First, since it says what to install where fastai is missing
+from fastai.vision.all import *
 from .fit import *
 from .photocache import *
 from .score import *

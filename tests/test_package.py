@@ -87,7 +87,15 @@ def test_wheel_answers(there):
     names = {o.name.split('-')[0] for o in there.place.glob('venv/lib/*/site-packages/*.dist-info')}
     assert {'eyewear', 'onnxruntime', 'voila'} <= names and not {'torch', 'fastai', 'jupyterlab', 'onnx'} & names
 
-@pytest.mark.parametrize('script', [o for o in SCRIPTS if o.split('-')[1] not in ('train', 'interpret', 'export')])
+HEAVY = 'eyewear-train', 'eyewear-interpret', 'eyewear-export'
+
+@pytest.mark.parametrize('script', HEAVY)
+def test_script_of_a_lesson_says_what_is_missing(there, script):
+    res = there.run(there.python.parent/script)
+    assert res.returncode == 2 and res.stderr.startswith('eyewear: ') and "run `pip install 'eyewear[tutorial]'`" in res.stderr
+    assert 'fastai' in res.stderr and len(res.stderr.splitlines()) == 1
+
+@pytest.mark.parametrize('script', [o for o in SCRIPTS if o not in HEAVY])
 def test_script_of_the_light_part_says_what_it_takes(there, script):
     res = there.run(there.python.parent/script, '--help')
     assert res.returncode == 0 and f'usage: {script}' in res.stdout, res.stderr
