@@ -1,12 +1,14 @@
 """Cut, views and epochs of the cached way: error and seconds for each choice, on 600 drawn portraits with the right labels (as after the review of lesson 04).
-The setting in use, seven around it, and one in which all late layers learn, not their batch norm and the head alone; a training for each of SEEDS (0,1,2).
+The setting in use, seven around it, and one in which all late layers learn, not their batch norm and the head alone; then what a set of FEW photos needs,
+80 of the train photos alone, judged by the same test photos. A training for each of SEEDS (0,1,2).
 PHOTOS_N makes a short form. Activations of a cut are computed once, for the most views, and their seconds counted per view."""
 import os, tempfile, time
 from _report import report
 
 N, SEEDS = int(os.environ.get('PHOTOS_N', 600)), [int(o) for o in os.environ.get('SEEDS', '0,1,2').split(',')]
 CUTS, VIEWS, EPOCHS = (6, 7, 8), (1, 2, 3), (4, 8, 12, 16)
-NOW = 7, 2, 8
+NOW, FEW = (7, 2, 8), 80
+FEW_TRIES = (2, 8), (2, 20), (8, 8), (8, 20), (8, 40) # Views, epochs
 
 def right_set(home):
     "600 drawn portraits, cleaned, with right labels"
@@ -19,9 +21,9 @@ def right_set(home):
     review_by_key(ds, [dict(name=f.name, why='all') for f in ds.files()])
     return ds
 
-def one(ds, acts, files, part, cut, views, epochs, seed, all_late=False):
-    "Errors of one training on the first `views` augmented views"
-    import torch
+def one(ds, acts, files, part, cut, views, epochs, seed, all_late=False, photos=None):
+    "Errors of one training on the first `views` augmented views of the first `photos` train photos (they are in the order of their digests)"
+    import numpy as np, torch
     from fastai.vision.all import nn, set_seed
     from eyewear.backbone import get_backbone
     from eyewear.train import fit_late, get_learner, wilson
@@ -31,22 +33,24 @@ def one(ds, acts, files, part, cut, views, epochs, seed, all_late=False):
     late = nn.Sequential(learn.model[0][cut:], learn.model[1])
     if all_late: late.requires_grad_(True)
     y = torch.tensor([learn.dls.vocab.o2i[f.parent.name] for f in files])
-    know = part != 'test'
+    test, know = part == 'test', part != 'test'
+    if photos: know &= (part != 'train') | (np.cumsum(part == 'train') <= photos)
     start = time.perf_counter()
     fast = fit_late(late, acts[know][:, :views+1], y[know], torch.from_numpy(part[know] == 'valid'), epochs, quiet=True, seed=seed)
     seconds = time.perf_counter()-start
     late.eval()
-    with torch.no_grad(): said = torch.cat([late(a.float().to(fast.dls.device)).argmax(1).cpu() for a in acts[~know][:, 0].split(32)])
-    wrong = int((said != y[~know]).sum())
-    return dict(valid=float(fast.recorder.values[-1][2]), **wilson(wrong, int((~know).sum())), seconds_fit=seconds)
+    with torch.no_grad(): said = torch.cat([late(a.float().to(fast.dls.device)).argmax(1).cpu() for a in acts[test][:, 0].split(32)])
+    wrong = int((said != y[test]).sum())
+    return dict(valid=float(fast.recorder.values[-1][2]), **wilson(wrong, int(test.sum())), seconds_fit=seconds)
 
 def choices():
-    "Every cut with the usual views and epochs, then views, epochs and what learns around the cut in use"
+    "Every cut with the usual views and epochs; views, epochs and what learns around the cut in use; the same cut with few photos"
     cut, views, epochs = NOW
-    yield from ((c, views, epochs, False) for c in CUTS)
-    yield from ((cut, v, epochs, False) for v in VIEWS if v != views)
-    yield from ((cut, views, e, False) for e in EPOCHS if e != epochs)
-    yield cut, views, epochs, True
+    yield from ((c, views, epochs, False, None) for c in CUTS)
+    yield from ((cut, v, epochs, False, None) for v in VIEWS if v != views)
+    yield from ((cut, views, e, False, None) for e in EPOCHS if e != epochs)
+    yield cut, views, epochs, True, None
+    yield from ((cut, v, e, False, FEW) for v, e in FEW_TRIES)
 
 def main():
     import numpy as np, torch
@@ -55,20 +59,20 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
         ds, rows, kept = right_set(home), [], {}
-        files, split, backbone = ds.files(), ds.split(), get_backbone('tf_efficientnet_lite0')
-        part = np.array([split[f.name] for f in files])
-        for cut, views, epochs, all_late in choices():
+        files, split, backbone = sorted(ds.files(), key=lambda f: f.stem.split('_')[-1]), ds.split(), get_backbone('tf_efficientnet_lite0')
+        part, most = np.array([split[f.name] for f in files]), max(v for _, v, *_ in choices())
+        for cut, views, epochs, all_late, photos in choices():
             if cut not in kept:
                 backbone.early = cut
                 start = time.perf_counter()
-                acts = view_activations(ds, get_learner(ds, backbone), backbone, files, n=max(VIEWS))
-                kept = {cut: (acts, (time.perf_counter()-start)/(max(VIEWS)+1))} | ({NOW[0]: kept[NOW[0]]} if NOW[0] in kept else {})
+                acts = view_activations(ds, get_learner(ds, backbone), backbone, files, n=most)
+                kept = {cut: (acts, (time.perf_counter()-start)/(most+1))} | ({NOW[0]: kept[NOW[0]]} if NOW[0] in kept else {})
             acts, per_view = kept[cut]
             for seed in SEEDS:
-                row = one(ds, acts, files, part, cut, views, epochs, seed, all_late)
-                rows.append(dict(cut=cut, views=views, epochs=epochs, learns='all late layers' if all_late else 'batch norm and head', seed=seed, **row,
+                row = one(ds, acts, files, part, cut, views, epochs, seed, all_late, photos)
+                rows.append(dict(photos=photos or int(sum(part == 'train')), cut=cut, views=views, epochs=epochs, learns='all late layers' if all_late else 'batch norm and head', seed=seed, **row,
                     seconds_activations=per_view*(views+1), seconds=row['seconds_fit']+per_view*(views+1)*len(part[part != 'test'])/len(part)))
                 print(rows[-1], flush=True)
-        report('choose_cached' if N == 600 else 'choose_cached_short', rows, photos=len(files), threads=torch.get_num_threads(), in_use='cut {}, {} views, {} epochs'.format(*NOW))
+        report('choose_cached' if N == 600 else 'choose_cached_short', rows, photos=len(files), threads=torch.get_num_threads(), in_use='cut {}, {} views, {} epochs; with few photos 8 views, 20 epochs'.format(*NOW))
 
 if __name__ == '__main__': main()

@@ -10,7 +10,7 @@ def main():
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs
     from eyewear.sources import folder_labels, folder_photos
-    from eyewear.train import get_learner, get_backbone, usual, wilson
+    from eyewear.train import get_learner, get_backbone, usual_epochs, wilson
     rows = []
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
@@ -22,7 +22,7 @@ def main():
         backbone = get_backbone(os.environ.get('ARCH', 'tf_efficientnet_lite0'))
         learn = get_learner(ds, backbone)
         learn.backbone = backbone
-        epochs = usual['cached']
+        epochs = usual_epochs('cached', ds)
         for folds in (5, 10): # The last row is the figure: nine tenths to learn from
             start = time.time()
             files, probs = cross_probs(ds, learn, folds, epochs, files=ds.files())

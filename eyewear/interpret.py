@@ -33,7 +33,7 @@ def cross_probs(
     ds:Dataset,      # Photos and their labels
     learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
     folds:int=5,     # Parts, each judged by a model that learned from the others
-    epochs:int=6,    # Of each training
+    epochs:int=None, # Of each training; three quarters of the usual ones by default
     files:list=None, # Photos; those of train and valid by default
 )->tuple:            # The photos; their probabilities `[n, labels]`, labels as in `learn.dls.vocab`
     "Out-of-sample probabilities: each photo is judged by a model that has seen neither it nor its near-duplicates"
@@ -41,7 +41,7 @@ def cross_probs(
     files = files or [f for f in ds.files() if split[f.name]!='test']
     y = torch.tensor([learn.dls.vocab.o2i[f.parent.name] for f in files])
     fold = torch.tensor([int(sha256(f'fold {ds.row(f.name)["group"]}'.encode())[:8], 16)%folds for f in files])
-    acts,probs = None,torch.zeros(len(files), len(learn.dls.vocab))
+    acts,probs,epochs = None,torch.zeros(len(files), len(learn.dls.vocab)),epochs or usual_epochs('cached', ds)*3//4
     for k in range(folds):
         if (fold==k).all() or not (fold==k).any(): continue
         set_seed(42+k)

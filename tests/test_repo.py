@@ -345,6 +345,11 @@ def test_front_page_says_what_was_measured():
         o = bench(name)
         assert (ROOT/'benchmarks'/f'{name}.py').exists() and o['machine'].startswith('2 cores') and f"{date.fromisoformat(o['date']):%B %Y}" in text('README.md')
 
+def test_front_page_says_how_real_photos_went():
+    o = bench('real_photos')['rows'][-1]
+    says = f"On {o['photos']} photos of real faces, each asked of a model that had not seen it, {100*o['error']:.1f} % of the answers ({100*o['low']:.1f} to {100*o['high']:.1f})"
+    assert says in text('README.md'), f'nbs/index.ipynb should say: {says}'
+
 def test_table_says_how_long_a_lesson_takes(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT/'benchmarks')
     import lessons
