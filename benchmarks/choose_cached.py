@@ -73,6 +73,6 @@ def main():
                 rows.append(dict(photos=photos or int(sum(part == 'train')), cut=cut, views=views, epochs=epochs, learns='all late layers' if all_late else 'batch norm and head', seed=seed, **row,
                     seconds_activations=per_view*(views+1), seconds=row['seconds_fit']+per_view*(views+1)*len(part[part != 'test'])/len(part)))
                 print(rows[-1], flush=True)
-        report('choose_cached' if N == 600 else 'choose_cached_short', rows, photos=len(files), threads=torch.get_num_threads(), in_use='cut {}, {} views, {} epochs; with few photos 8 views, 20 epochs'.format(*NOW))
+        report('choose_cached' if N == 600 else 'choose_cached_short', rows, photos=len(files), threads=torch.get_num_threads(), in_use='cut {}, {} views, {} epochs; of both up to four times as many where photos are few'.format(*NOW))
 
 if __name__ == '__main__': main()
