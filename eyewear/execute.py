@@ -37,6 +37,8 @@ class LessonError(EyewearError): "A lesson that did not run to its end"
 def _write_html(nb, dest, folder):
     "The executed lesson as one HTML file, its pictures and those of `folder` inside"
     from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer
+    IPythonRenderer._html_embed_images = lambda self, html: html # It closes each tag at once, and a folded answer lies open
     nb.metadata.pop('widgets', None)
     write_file(dest, HTMLExporter(embed_images=True).from_notebook_node(nb, {'metadata': {'path': str(folder)}})[0])
 
