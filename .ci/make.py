@@ -8,8 +8,7 @@ PYTHONS = (3,11), (3,13)                                       # oldest and newe
 MACHINES = 'Linux x86_64', 'Linux aarch64', 'Darwin arm64'
 SIZES = {'Linux': 6.8, 'Darwin': 2.0, 'cpu': 2.1}              # GB in .venv; on Linux the index's torch brings CUDA
 LIGHT_ROOMS = 'core', 'dataset', 'predict', 'review', 'photomap', 'drop', 'app', 'serve', 'light'    # their tests run in the light environment too
-LIGHT_TOOLS = 'pytest', 'pytest-xdist', 'playwright', 'axe-playwright-python', 'onnx' # what those tests need beside `pip install .`
-AT_ONCE = '-n', 2, '--dist', 'loadfile'                        # two files of tests at a time: half of it is waiting for servers and pages
+LIGHT_TOOLS = 'pytest', 'playwright', 'axe-playwright-python', 'onnx' # what those tests need beside `pip install .`
 
 def stop(msg):
     "End with one line"
@@ -152,8 +151,8 @@ def test():
             install=lambda: setup('tutorial', 'dev'),
             in_step=in_step,
             notebooks=lambda: call(script('nbdev-test'), '--n-workers', 1, '--do-print', '--timing', env=small),
-            tests=lambda: call(script('pytest'), *AT_ONCE, env=home('tests')),
-            light=lambda: (setup_light(), call(script('pytest', LIGHT), *AT_ONCE, *light_tests(), env=home('light'))))
+            tests=lambda: call(script('pytest'), env=home('tests')),
+            light=lambda: (setup_light(), call(script('pytest', LIGHT), *light_tests(), env=home('light'))))
         for name, step in steps.items():
             print(f'\n== {name}', flush=True)
             t = time.time()
@@ -165,7 +164,7 @@ def light():
     "The app alone, without torch: its tests in a light environment"
     make_venv(VENV)                                                 # uv lives there
     setup_light()
-    with tempfile.TemporaryDirectory(prefix='eyewear-') as home: call(script('pytest', LIGHT), *AT_ONCE, *light_tests(), env=apart(home))
+    with tempfile.TemporaryDirectory(prefix='eyewear-') as home: call(script('pytest', LIGHT), *light_tests(), env=apart(home))
 
 def light_tests():
     "The test files of the light rooms"

@@ -42,10 +42,6 @@ def find_chromium():
         if path := on_path(): return path, []
     return None, list(filter(None, tried))
 
-def pytest_configure(config):
-    "Before several workers begin, so that only one process installs a browser"
-    if getattr(config.option, 'numprocesses', None): find_chromium()
-
 @pytest.fixture(scope='session')
 def chromium():
     "Path of a Chromium: on PATH, else Playwright's own, else apt's; missing is a failure in CI, a skip said aloud elsewhere"

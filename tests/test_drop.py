@@ -102,6 +102,7 @@ class Visitor:
     def __init__(self, browser, url, clock=False, script=None, **context):
         self.context = browser.new_context(**dict(dict(viewport=dict(width=900, height=700)), **context))
         self.page = self.context.new_page()
+        self.page.on('filechooser', lambda _: None)     # from the start, else a key may be sooner than Playwright's ear for it
         if script: self.page.add_init_script(script)
         if clock: self.page.clock.install()
         self.page.goto(url)
