@@ -47,10 +47,10 @@ def is_kernel(proc):
     except psutil.Error: return False
 
 @contextmanager
-def serving(model, **guard):
-    "The app with these settings of the guard"
+def serving(model, notebook=None, **guard):
+    "The app, or another notebook, with these settings of the guard"
     port = free_port(0)
-    site = Site(serve_module._start(app_notebook(), model, port, '127.0.0.1', guard), port)
+    site = Site(serve_module._start(notebook or app_notebook(), model, port, '127.0.0.1', guard), port)
     try:
         serve_module._wait(site.proc, site.url, guard['pool'])
         yield site
@@ -478,6 +478,17 @@ def test_page_in_no_other_frame(browser, public, framed, around):
 def test_private_page_is_for_this_machine(framed, host):
     "A name that was pointed at this machine opens no door (DNS rebinding)"
     assert framed.ask('/', Host=host).status == 403
+
+# -- A busy machine
+
+def test_output_that_comes_late_is_on_the_page(model, tmp_path):
+    "Twenty visitors at once: a kernel's output may come seconds after its answer that the cell has run"
+    code = ('import sys, time\nsys.stdout.flush_timeout = sys.stderr.flush_timeout = 0\n'
+        'get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(6))\n7**9')
+    cell = dict(cell_type='code', id='a', metadata={}, source=code, outputs=[], execution_count=None)
+    kernel = dict(name='python3', display_name='python3', language='python')
+    (path := tmp_path/'slow.ipynb').write_text(json.dumps(dict(cells=[cell], nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=kernel))))
+    with serving(model, path, visitors=1, pool=0) as s: assert str(7**9) in Visitor(s).text
 
 # -- Beside our server: Voila's extension of a Jupyter server
 
