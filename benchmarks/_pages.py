@@ -102,10 +102,16 @@ def browser():
         yield b
         b.close()
 
+def wait(there):
+    "Return when `there()` is true, asked every 10 ms: Playwright's own `wait_for` looks after .02, .07, .17, .27 and then every .5 s"
+    end = time.monotonic()+PATIENCE/1000
+    while not there():
+        if time.monotonic() > end: raise SystemExit(f'it did not come in {PATIENCE/1000:.0f} s')
+        time.sleep(.01)
+
 def ready(page, name):
     "Wait until the page called `name` can be used"
-    if name == 'Gradio': return page.locator('input[type=file]').first.wait_for(state='attached', timeout=PATIENCE)
-    page.get_by_role('button', name='Classify').wait_for(timeout=PATIENCE)
+    wait(page.locator('input[type=file]').first.count if name == 'Gradio' else page.get_by_role('button', name='Classify').is_visible)
 
 def jpeg(width, height, quality, seed=0):
     "A drawn portrait with camera noise, as the bytes of a JPEG"

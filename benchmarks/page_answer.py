@@ -2,29 +2,32 @@
 Classify: of the large one it says nothing). ROUNDS (7) photos each, all different."""
 import os, statistics, tempfile, time
 from pathlib import Path
-from _pages import PATIENCE, browser, commands, gradio, jpeg, make_files, ready, served
+from _pages import PATIENCE, browser, commands, gradio, jpeg, make_files, ready, served, wait
 from _report import report
 
 ROUNDS = int(os.environ.get('ROUNDS', 7))
 
 def choose(page, button, path):
+    "Choose the photo at `path`; the moment at which it was chosen"
     with page.expect_file_chooser() as fc: button.click()
+    start = time.perf_counter()
     fc.value.set_files(path)
+    return start
 
 def answer(page, name, path):
     "Choose the photo at `path`; seconds until its answer stands there"
-    start = time.perf_counter()
     if name == 'Gradio':
+        start = time.perf_counter()
         page.locator('input[type=file]').first.set_input_files(path)
-        page.locator('.output-class, [data-testid=label-output-value]').first.wait_for(timeout=PATIENCE)
+        wait(page.locator('.output-class, [data-testid=label-output-value]').first.is_visible)
     elif 'seed' in name:
-        choose(page, page.get_by_role('button', name='Upload'), path)
-        page.get_by_role('button', name='Upload (1)').wait_for(timeout=PATIENCE)
+        start = choose(page, page.get_by_role('button', name='Upload'), path)
+        wait(page.get_by_role('button', name='Upload (1)').is_visible)
         page.get_by_role('button', name='Classify').click()
-        page.get_by_text('Prediction: ').wait_for(timeout=PATIENCE)
+        wait(page.get_by_text('Prediction: ').is_visible)
     else:
-        choose(page, page.locator('.ed-area'), path)
-        page.locator('.ea-result > img').and_(page.get_by_alt_text(Path(path).name, exact=True)).wait_for(timeout=PATIENCE)
+        start = choose(page, page.locator('.ed-area'), path)
+        wait(page.locator('.ea-result > img').and_(page.get_by_alt_text(Path(path).name, exact=True)).is_visible)
     return time.perf_counter()-start
 
 def main():

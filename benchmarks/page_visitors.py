@@ -3,7 +3,7 @@ with 5 photos of their own: every answer against what the model file itself says
 import os, tempfile, time
 from pathlib import Path
 import psutil
-from _pages import PATIENCE, browser, commands, jpeg, make_files, ready, served
+from _pages import PATIENCE, browser, commands, jpeg, make_files, ready, served, wait
 from _report import report
 from page_answer import answer, choose
 
@@ -37,12 +37,9 @@ def crowd(b, command, home, clf):
         for p in pages: ready(p, 'eyewear')
         up = time.perf_counter()-start
         for i in range(PHOTOS):
-            begun = []
-            for p, own in zip(pages, files):
-                begun.append(time.perf_counter())
-                choose(p, p.locator('.ed-area'), own[i])
+            begun = [choose(p, p.locator('.ed-area'), own[i]) for p, own in zip(pages, files)]
             for p, own, t in zip(pages, files, begun):
-                p.locator('.ea-result > img').and_(p.get_by_alt_text(own[i].name, exact=True)).wait_for(timeout=PATIENCE)
+                wait(p.locator('.ea-result > img').and_(p.get_by_alt_text(own[i].name, exact=True)).is_visible)
                 waits.append(time.perf_counter()-t)
                 wrong += f'Prediction: {clf(own[i]).label};' not in p.locator('.ea-answer').inner_text()
         meanwhile = memory(family())
