@@ -134,6 +134,7 @@ def record(
 # %% ../nbs/00_core.ipynb #251678ad
 _max_pixels = 90_000_000 # A file that claims more is taken for an attack on memory; Pillow's own limit is much the same
 _formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF JPEG2000 ICO PPM'.split() # What Pillow may try: none that runs a program, as EPS does
+Image.preinit() # Pillow loads most of them now, 30 ms, not with the first photo of a visitor
 
 warnings.filterwarnings('ignore', module=r'(PIL|pillow_heif)\b') # Once, as `catch_warnings` is not for threads
 
