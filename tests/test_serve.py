@@ -1,5 +1,5 @@
 "The guarded server: who may come in, what may be had, and what a visitor sees when it goes wrong."
-import asyncio, http.client, json, os, re, subprocess, sys, threading, time
+import asyncio, gzip, http.client, json, os, re, subprocess, sys, threading, time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,12 +28,12 @@ class Site:
     def __init__(self, proc, port): self.proc, self.port, self.host, self.url = proc, port, f'127.0.0.1:{port}', f'http://127.0.0.1:{port}/'
 
     def ask(self, path, method='GET', body=None, **headers):
-        "An answer: status, headers, text; the path goes out as it is written"
+        "An answer: status, headers, data, text; the path goes out as it is written"
         con = http.client.HTTPConnection('127.0.0.1', self.port, timeout=BUSY)
         try:
             con.request(method, path, body, {k.replace('_', '-'): v for k, v in headers.items()})
             res = con.getresponse()
-            return SimpleNamespace(status=res.status, headers=res.headers, text=res.read().decode(errors='replace'))
+            return SimpleNamespace(status=res.status, headers=res.headers, data=(data := res.read()), text=data.decode(errors='replace'))
         finally: con.close()
 
     @property
@@ -234,6 +234,17 @@ def test_every_answer_has_the_headers(public, come):
     assert [o.status for o in answers] == [200, 200, 404, 200, 403, 200, 403, 405, 200]
     for o in answers:
         assert {k: o.headers[k] for k in page_headers()} == page_headers() and 'Server' not in o.headers
+
+@pytest.mark.parametrize('path', ['/voila/static/voila.js', '/voila/templates/eyewear/static/index.css', '/voila/labextensions/anywidget/package.json'])
+def test_files_go_out_compressed_to_whoever_takes_that(public, path):
+    plain, packed = public.ask(path), public.ask(path, Accept_Encoding='gzip, br')
+    assert packed.status == 200 and packed.headers['Vary'] == plain.headers['Vary'] == 'Accept-Encoding' and 'Content-Encoding' not in plain.headers
+    assert len(plain.data) == int(plain.headers['Content-Length']) and len(packed.data) == int(packed.headers['Content-Length'])
+    if path.endswith('.json'): assert packed.data == plain.data
+    else: assert packed.headers['Content-Encoding'] == 'gzip' and gzip.decompress(packed.data) == plain.data and len(packed.data) < len(plain.data)/2
+    part = public.ask(path, Accept_Encoding='gzip', Range='bytes=10-19')
+    assert part.status == 206 and part.data == packed.data[10:20]
+    assert public.ask(path, If_Modified_Since=plain.headers['Last-Modified']).status == 304
 
 def test_headers_say_what_they_should():
     csp = dict(o.split(' ', 1) for o in page_headers()['Content-Security-Policy'].split('; '))
