@@ -14,6 +14,10 @@ def choose(page, button, path):
     fc.value.set_files(path)
     return start
 
+def shown(page, path):
+    "Wait until our page shows the answer to the photo at `path`"
+    wait(page.locator('.ea-result > img').and_(page.get_by_alt_text(Path(path).name, exact=True)).is_visible)
+
 def answer(page, name, path):
     "Choose the photo at `path`; seconds until its answer stands there"
     if name == 'Gradio':
@@ -27,7 +31,7 @@ def answer(page, name, path):
         wait(page.get_by_text('Prediction: ').is_visible)
     else:
         start = choose(page, page.locator('.ed-area'), path)
-        wait(page.locator('.ea-result > img').and_(page.get_by_alt_text(Path(path).name, exact=True)).is_visible)
+        shown(page, path)
     return time.perf_counter()-start
 
 def main():

@@ -3,9 +3,9 @@ with 5 photos of their own: every answer against what the model file itself says
 import os, tempfile, time
 from pathlib import Path
 import psutil
-from _pages import PATIENCE, browser, commands, jpeg, make_files, ready, served, wait
+from _pages import PATIENCE, browser, commands, jpeg, make_files, ready, served
 from _report import report
-from page_answer import answer, choose
+from page_answer import answer, choose, shown
 
 VISITORS, PHOTOS = int(os.environ.get('VISITORS', 20)), 5
 
@@ -39,7 +39,7 @@ def crowd(b, command, home, clf):
         for i in range(PHOTOS):
             begun = [choose(p, p.locator('.ed-area'), own[i]) for p, own in zip(pages, files)]
             for p, own, t in zip(pages, files, begun):
-                wait(p.locator('.ea-result > img').and_(p.get_by_alt_text(own[i].name, exact=True)).is_visible)
+                shown(p, own[i])
                 waits.append(time.perf_counter()-t)
                 wrong += f'Prediction: {clf(own[i]).label};' not in p.locator('.ea-answer').inner_text()
         meanwhile = memory(family())

@@ -4,7 +4,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-import psutil, pytest
+import nbformat, psutil, pytest
+from nbformat import v4
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 from eyewear import serve as serve_module
@@ -496,9 +497,7 @@ def test_output_that_comes_late_is_on_the_page(model, tmp_path):
     "Twenty visitors at once: a kernel's output may come seconds after its answer that the cell has run"
     code = ('import sys, time\nsys.stdout.flush_timeout = sys.stderr.flush_timeout = 0\n'
         'get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(6))\n7**9')
-    cell = dict(cell_type='code', id='a', metadata={}, source=code, outputs=[], execution_count=None)
-    kernel = dict(name='python3', display_name='python3', language='python')
-    (path := tmp_path/'slow.ipynb').write_text(json.dumps(dict(cells=[cell], nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=kernel))))
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(code)]), path := tmp_path/'slow.ipynb')
     with serving(model, path, visitors=1, pool=0) as s: assert str(7**9) in Visitor(s).text
 
 # -- Beside our server: Voila's extension of a Jupyter server
