@@ -340,8 +340,10 @@ def _take_in(self:Dataset):
 def _say_what_is_no_label(self:Dataset):
     "Print which folders are passed over"
     for o in sorted(self.path.iterdir()):
+        if not o.is_dir() or is_hidden(o.name): continue
         problem = 'is a link' if o.is_symlink() else label_problem(o.name)
-        if problem and o.is_dir() and not is_hidden(o.name): print(f'{printable(o)}: passed over, as it {problem}')
+        if not problem and self.only and o.name not in self.only: problem = f'is none of the labels asked for ({", ".join(self.only)})'
+        if problem: print(f'{printable(o)}: passed over, as it {problem}')
 
 @patch
 def _copy_in(self:Dataset, f, places)->bool: # Is it a whole photo?
@@ -352,6 +354,8 @@ def _copy_in(self:Dataset, f, places)->bool: # Is it a whole photo?
         row = self.store(data, f.parent.name, whole=True)
     except (PhotoError, OSError): return False
     self.append({**row, 'source':'by hand', 'image_url':self._place(f)})
+    name = Path(row['file']).name
+    if name in self._log.read(): self._settle(name) # Decided on before
     return True
 
 # %% ../nbs/parts/dataset.ipynb #7e0d1a43
