@@ -6,11 +6,12 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 
 # %% auto #0
 __all__ = ['photo_suffixes', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError', 'MissingExtra', 'cli',
-           'server_log', 'need', 'home', 'settings', 'write_file', 'run_dir', 'read_record', 'record', 'is_hidden',
-           'is_photo_name', 'label_problem', 'printable', 'open_photo', 'storable', 'sha256']
+           'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'write_file', 'run_dir',
+           'read_record', 'record', 'is_hidden', 'is_photo_name', 'label_problem', 'printable', 'open_photo',
+           'storable', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
-import functools,hashlib,json,logging,os,sys,threading,warnings
+import csv,functools,hashlib,json,logging,os,sys,threading,warnings
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -80,13 +81,28 @@ def home()->Path: # Folder of all datasets and runs
     root = next((p for p in (here, *here.parents) if (p/'settings.ini').exists() and (p/'nbs'/'00_core.ipynb').exists()), here)
     return root/'work'
 
+# %% ../nbs/00_core.ipynb #2e62b455
+def read_labels(
+    text:str, # Labels separated by commas; one with a comma in it is in double quotes
+)->list:      # Without the spaces around them
+    "The labels in `text`"
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [o.strip() for row in rows for o in row if o.strip()]
+
+def photo_limit(
+    limit, # Number, or text that should be one
+)->int:    # Photos a label
+    "`limit` where it is a whole number of 4 or more, else a `SourceError`"
+    text = str(limit)
+    if text.isascii() and text.isdigit() and len(text)<10 and int(text)>=4: return int(text)
+    raise SourceError(f'LIMIT={text[:40]}: give a whole number of photos a label, 4 or more')
+
 # %% ../nbs/00_core.ipynb #f549ff64
 def settings()->SimpleNamespace: # `.source`, `.limit` (photos a label), `.labels` (list, empty for the usual ones)
     "What was asked for by `$EYEWEAR_SOURCE`, `$EYEWEAR_LIMIT` and `$EYEWEAR_LABELS`"
-    limit = os.environ.get('EYEWEAR_LIMIT') or '150'
-    if not limit.isascii() or not limit.isdigit() or int(limit)<4: raise SourceError(f'LIMIT={limit}: give a whole number of photos a label, 4 or more')
-    labels = [o.strip() for o in os.environ.get('EYEWEAR_LABELS', '').split(',') if o.strip()]
-    return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or 'auto', limit=int(limit), labels=labels)
+    limit = photo_limit(os.environ.get('EYEWEAR_LIMIT') or 150)
+    labels = read_labels(os.environ.get('EYEWEAR_LABELS', ''))
+    return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or 'auto', limit=limit, labels=labels)
 
 # %% ../nbs/00_core.ipynb #705a63c8
 def write_file(

@@ -8,15 +8,16 @@ Docs: https://OWNER.github.io/eyewear/parts/filelist.html.md"""
 __all__ = ['list_suffixes', 'files_below', 'is_ours', 'is_list', 'photo_column', 'read_list', 'is_web', 'beside']
 
 # %% ../nbs/parts/filelist.ipynb #f169e2d8
-import codecs,csv,os
+import codecs,csv,os,re
 from pathlib import Path
 
 from .core import SourceError,home,is_hidden
 
 # %% ../nbs/parts/filelist.ipynb #095e390b
 def files_below(
-    folder:Path, # Where to start
-):               # Yields paths, folder by folder, sorted; links that lead nowhere are among them
+    folder:Path,            # Where to start
+    skip=lambda path:False, # Folders below it to pass over
+):                          # Yields paths, folder by folder, sorted; links that lead nowhere are among them
     "The files below `folder` that aren't hidden; links to folders are followed"
     def stop(e): raise SourceError(f'{e.filename}: cannot be read ({e.strerror})') from e
     seen = set()
@@ -25,20 +26,22 @@ def files_below(
         if real in seen: dirs.clear()
         if real in seen: continue
         seen.add(real)
-        dirs[:] = sorted(o for o in dirs if not is_hidden(o))
+        dirs[:] = sorted(o for o in dirs if not is_hidden(o) and not skip(Path(path)/o))
         yield from (Path(path)/o for o in sorted(files) if not is_hidden(o))
 
 # %% ../nbs/parts/filelist.ipynb #26da32af
+_run_name = re.compile(r'\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d')
+
 def is_ours(
     folder:Path, # Any folder
 )->bool:         # Did eyewear make it?
     "Whether `folder` is eyewear's: its home, a dataset, a run, or a folder that holds only those"
     folder = Path(folder)
     if folder.resolve()==home().resolve() or (folder/'.download.json').is_file(): return True
-    if folder.parent.name=='runs' and (folder/'summary.json').is_file(): return True
-    try: inside = [o for o in folder.iterdir() if o.is_dir() and not is_hidden(o.name)]
+    if folder.parent.name=='runs' and _run_name.fullmatch(folder.name): return True
+    try: inside = [o for o in folder.iterdir() if not is_hidden(o.name) and o.name not in ('current.txt','models')]
     except OSError: return False
-    return bool(inside) and all(map(is_ours, inside))
+    return bool(inside) and all(o.is_dir() and is_ours(o) for o in inside)
 
 # %% ../nbs/parts/filelist.ipynb #e2ac3892
 list_suffixes = '.csv','.tsv'

@@ -34,11 +34,16 @@ def test_a_name_that_is_no_text(tmp_path):
 
 def test_what_eyewear_made(tmp_path, monkeypatch):
     monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'cache'))
-    touch(tmp_path/'work'/'mine-123'/'.download.json'), touch(tmp_path/'work'/'runs'/'2026-01-01'/'summary.json'), touch(tmp_path/'cache'/'x')
-    ours = 'work', 'work/mine-123', 'work/runs', 'work/runs/2026-01-01', 'cache'
+    touch(tmp_path/'work'/'mine-123'/'.download.json'), touch(tmp_path/'work'/'runs'/'2026-01-01_10-00-00'/'summary.json'), touch(tmp_path/'cache'/'x')
+    ours = 'work', 'work/mine-123', 'work/runs', 'work/runs/2026-01-01_10-00-00', 'cache'
     assert all(is_ours(tmp_path/o) for o in ours)
-    touch(tmp_path/'cups'/'a.jpg')
-    assert not is_ours(tmp_path)
+    touch(tmp_path/'work'/'current.txt')
+    assert is_ours(tmp_path/'work') and not is_ours(touch(tmp_path/'cups'/'a.jpg').parent)
+
+def test_a_label_that_eyewear_was_started_in(tmp_path):
+    touch(tmp_path/'cups'/'a.jpg'), touch(tmp_path/'cups'/'work'/'mine-123'/'.download.json'), touch(tmp_path/'cups'/'work'/'mine-123'/'b.jpg')
+    assert not is_ours(tmp_path/'cups')
+    assert [o.name for o in files_below(tmp_path/'cups', is_ours)] == ['a.jpg'] and len([*files_below(tmp_path/'cups')]) == 2
 
 def test_photos_beside_a_dataset_are_nobodys_but_yours(tmp_path):
     touch(tmp_path/'mine'/'ds'/'.download.json'), touch(tmp_path/'mine'/'cups'/'a.jpg')
