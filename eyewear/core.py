@@ -1,4 +1,4 @@
-"""Open a photo safely; say what went wrong in one line; know where things lie
+"""Say what went wrong in one line; know where your files are; name things
 
 Docs: https://OWNER.github.io/eyewear/core.html.md"""
 
@@ -7,19 +7,15 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 # %% auto #0
 __all__ = ['photo_suffixes', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError', 'MissingExtra', 'cli',
            'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'write_file', 'run_dir',
-           'read_record', 'record', 'is_hidden', 'is_photo_name', 'label_problem', 'printable', 'open_photo',
-           'storable', 'sha256']
+           'read_record', 'record', 'is_hidden', 'is_photo_name', 'label_problem', 'printable', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
-import csv,functools,hashlib,json,logging,os,sys,threading,warnings
+import csv,functools,hashlib,json,logging,os,sys,threading
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 from fastcore.script import is_cli
-from PIL import Image,ImageOps
 
 # %% ../nbs/00_core.ipynb #c0165dfc
 class EyewearError(Exception): "What a reader or visitor can put right: one line with the value and the next step"
@@ -185,110 +181,6 @@ def printable(
     try: data = str(name).encode('utf-8', 'surrogateescape')
     except UnicodeEncodeError: data = str(name).encode('utf-8', 'surrogatepass')
     return data.decode('utf-8', 'backslashreplace')
-
-# %% ../nbs/00_core.ipynb #251678ad
-_max_pixels = 90_000_000 # A file that claims more is taken for an attack on memory; Pillow's own limit is much the same
-_formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF JPEG2000 ICO PPM'.split() # What Pillow may try: none that runs a program, as EPS does
-Image.preinit() # Pillow loads most of them now, 30 ms, not with the first photo of a visitor
-
-warnings.filterwarnings('ignore', module=r'(PIL|pillow_heif)\b') # Once, as `catch_warnings` is not for threads
-
-def _heif(
-    head:bytes, # Start of the file
-    name:str,   # What to call it in an error
-)->list:        # What Pillow may try
-    "`_formats`, and HEIF where the file is one: its package is loaded then, not before"
-    if head[4:8]!=b'ftyp' or head[8:12] not in b'heic heix hevc heim heis mif1 msf1'.split(): return _formats
-    try: import pillow_heif
-    except ImportError:
-        if b'avif' in head: return _formats
-        raise PhotoError(f"{name}: a HEIC photo; to open it run `pip install pillow-heif`, or save it as a JPEG") from None
-    pillow_heif.register_heif_opener()
-    return [*_formats, 'HEIF']
-
-# %% ../nbs/00_core.ipynb #2b9034db
-def _rgb(img):
-    "`img` in RGB: 16 bits down to 8, transparency on white"
-    if img.mode.startswith(('I', 'F')):
-        a = np.nan_to_num(np.array(img, dtype='float32'), copy=False)
-        if a.max()>255: a /= 257
-        return Image.fromarray(a.clip(0, 255, out=a).astype('uint8')).convert('RGB')
-    if not img.has_transparency_data: return img.convert('RGB')
-    white,img = Image.new('RGB', img.size, 'white'),img if img.mode=='RGBA' else img.convert('RGBA')
-    white.paste(img, mask=img)
-    return white
-
-def _upright(img):
-    "Turn `img` as its EXIF says; notes that make no sense turn nothing"
-    img.load()
-    try: ImageOps.exif_transpose(img, in_place=True)
-    except Exception: pass # The pixels are whole, and that is what counts
-    return img
-
-# %% ../nbs/00_core.ipynb #71646ee0
-def _source(src, name):
-    "A file to read from; a path is opened only where it cannot make you wait"
-    if isinstance(src, (str, Path)):
-        if not Path(src).exists(): raise PhotoError(f'{name}: there is no such file')
-        if not Path(src).is_file(): raise PhotoError(f'{name}: a folder or a device, not a file')
-        src = open(src, 'rb')
-    elif isinstance(src, (bytes, bytearray, memoryview)): src = BytesIO(src)
-    return src
-
-def open_photo(
-    src,                 # Path, bytes, open file or Pillow image
-    name:str|None=None,  # What to call it in an error; its path by default
-)->Image.Image:          # Upright, RGB, fully read; first frame of an animation
-    "Open a photo, or raise `PhotoError` on all that is no whole photo"
-    name,img,file,size = name or (str(src) if isinstance(src, (str, Path)) else 'the photo'),None,None,0
-    try:
-        if isinstance(src, Image.Image): img = src
-        else:
-            file = _source(src, name)
-            size,_,head,_ = file.seek(0, 2),file.seek(0),file.read(64),file.seek(0)
-            if not size: raise PhotoError(f'{name}: an empty file')
-            img = Image.open(file, formats=_heif(head, name))
-        if img.width*img.height>_max_pixels:
-            raise PhotoError(f'{name}: {img.width:,} x {img.height:,} pixels; at most {_max_pixels:,} are opened here')
-        return _rgb(_upright(src.copy() if img is src else img))
-    except PhotoError: raise
-    except Image.DecompressionBombError: raise PhotoError(f'{name}: claims far more than {_max_pixels:,} pixels') from None
-    except Image.UnidentifiedImageError: raise PhotoError(f'{name}: not a photo (no image format that is known here)') from None
-    except Exception as e: # Decoders raise all sorts of things on what an attacker has made
-        if img is None and isinstance(e, OSError) and e.strerror: raise PhotoError(f'{name}: cannot be read ({e.strerror})') from None
-        what,why = getattr(img, 'format', None) or 'photo',(str(e) or type(e).__name__).splitlines()[0][:120]
-        if 'truncated' in why.lower(): raise PhotoError(f'{name}: a truncated {what} (only {size:,} bytes came)') from None
-        raise PhotoError(f'{name}: a damaged {what} ({why})') from None
-    finally:
-        if isinstance(src, (str, Path)) and file: file.close()
-
-# %% ../nbs/00_core.ipynb #e4a74705
-_max_side = 1024 # px; longer photos are made smaller when they are stored
-
-def _plain(data):
-    "File ending where `data` can be stored as it is: upright, one frame, of no more than `_max_side`; else None"
-    try:
-        raw = Image.open(BytesIO(data), formats=_formats)
-        ok = raw.format in ('JPEG','PNG','WEBP') and raw.mode in ('RGB','L') and not raw.has_transparency_data
-        ok = ok and raw.getexif().get(274, 1)==1 and max(raw.size)<=_max_side and getattr(raw, 'n_frames', 1)==1
-        return {'JPEG':'jpg'}.get(raw.format, raw.format.lower()) if ok else None
-    except Exception: return None # A format or an EXIF that only `open_photo` puts up with
-
-# %% ../nbs/00_core.ipynb #72ff3339
-def storable(
-    data:bytes,       # A photo, as fetched
-    whole:bool=False, # Raise `PhotoError` where it is no whole photo?
-)->tuple:             # Bytes, file ending, width and height; the two are '' where it cannot be opened
-    "What to store of a photo: itself where it is plain, else an upright JPEG; what cannot be opened stays as it is"
-    try: img = open_photo(data)
-    except PhotoError:
-        if whole: raise
-        return data, 'jpg', '', ''
-    if ext := _plain(data): return data, ext, *img.size
-    img.thumbnail((_max_side, _max_side))
-    out = BytesIO()
-    img.save(out, 'JPEG', quality=92)
-    return out.getvalue(), 'jpg', *img.size
 
 # %% ../nbs/00_core.ipynb #59768a8d
 def sha256(data:bytes)->str: # 64 hex digits

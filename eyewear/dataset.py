@@ -12,7 +12,8 @@ import os,re,time
 from contextlib import suppress
 from pathlib import Path
 from fastcore.basics import patch
-from .core import DatasetError,sha256,storable,write_file
+from .core import DatasetError,sha256,write_file
+from .photo import storable
 from .journal import DecisionLog,append_line
 from .manifest import Manifest
 from .split import split_groups

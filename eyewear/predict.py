@@ -19,6 +19,7 @@ import numpy as np,onnxruntime as ort
 from fastcore.basics import patch
 from PIL import Image
 from .core import *
+from .photo import open_photo
 from .fetchmodel import fetch_model,is_address
 
 # %% ../nbs/parts/predict.ipynb #4d859cbd
