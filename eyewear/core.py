@@ -6,12 +6,15 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 
 # %% auto #0
 __all__ = ['photo_suffixes', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError', 'MissingExtra', 'cli',
-           'server_log', 'need', 'home', 'settings', 'write_file', 'run_dir', 'read_record', 'record', 'is_hidden',
-           'is_photo_name', 'label_problem', 'printable', 'sha256']
+           'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'is_stream', 'whole_file',
+           'write_file', 'run_dir', 'read_record', 'record', 'is_hidden', 'is_photo_name', 'label_problem', 'printable',
+           'short', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
-import functools,hashlib,json,logging,os,sys,threading
+import csv,functools,hashlib,json,logging,os,shutil,sys,threading
+from contextlib import contextmanager
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,22 +31,61 @@ class ModelError(EyewearError): "A model file that is missing, damaged or none o
 class MissingExtra(EyewearError): "A package of an extra that is not installed"
 
 # %% ../nbs/00_core.ipynb #5b2481f1
+def _output_fails(text=''):
+    "Why standard output takes no `text`, as an `OSError`; None where it does"
+    try: print(end=text, flush=True)
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # Else Python tries again at the very end
+        return e
+
+def _end(text, status=2):
+    "End a script with one line"
+    _output_fails()
+    print(f'eyewear: {text}', file=sys.stderr)
+    raise SystemExit(status)
+
+def _run_script(f, again, *args, **kwargs):
+    "Call `f` for somebody at a terminal"
+    for o in (sys.stdout, sys.stderr):
+        if isinstance(o, TextIOWrapper): o.reconfigure(errors='backslashreplace')
+    try:
+        result = f(*args, **kwargs)
+        if sys.stdout: sys.stdout.flush()
+        return result
+    except EyewearError as e: _end(printable(e))
+    except KeyboardInterrupt:
+        print(file=sys.stderr) # A terminal has written ^C
+        _end(f'stopped; {again}' if again else 'stopped', 130)
+    except OSError as e:
+        full = _output_fails('\n') # Was it standard output?
+        if isinstance(full, BrokenPipeError): return # `| head` has seen enough
+        if full: _end(f'standard output: cannot be written ({full.strerror}); free some space')
+        _end(printable(f'{e.filename}: {e.strerror}' if e.filename else e))
+
+# %% ../nbs/00_core.ipynb #e5d59281
 def cli(
-    f,  # The function behind a console script, to be wrapped by `call_parse`
-):      # `f`, whose `EyewearError` becomes one line and exit status 2 in a script
+    f=None,       # The function behind a console script, to be wrapped by `call_parse`
+    again:str='', # What the same command does after Ctrl-C, as the end of a sentence
+):                # `f`, whose `EyewearError` becomes one line and exit status 2 in a script
     "Let a console script end with a sentence in place of a traceback"
+    if f is None: return functools.partial(cli, again=again)
     @functools.wraps(f)
-    def _f(*args, **kwargs):
-        try: return f(*args, **kwargs)
-        except EyewearError as e:
-            if not is_cli(): raise
-            print(f'eyewear: {e}', file=sys.stderr)
-            raise SystemExit(2)
-        except KeyboardInterrupt:
-            if not is_cli(): raise
-            print('\neyewear: stopped; run the same command again and it goes on from what is on disk', file=sys.stderr)
-            raise SystemExit(130)
+    def _f(*args, **kwargs): return _run_script(f, again, *args, **kwargs) if is_cli() else f(*args, **kwargs)
     return _f
+
+# %% ../nbs/00_core.ipynb #b89823f8
+def _say_what_to_call():
+    "End the process where a module of eyewear was started in place of a command"
+    spec = getattr(sys.modules['__main__'], '__spec__', None)
+    module = spec.name if spec else ''
+    if not module.startswith('eyewear.') or module=='eyewear.__main__': return
+    from importlib.metadata import entry_points
+    command = module.replace('.', '-')
+    have = [o.name for o in entry_points(group='console_scripts')]
+    call = f'run `{command}`' if command in have else '`python -m eyewear` lists the commands'
+    _end(f'`python -m {module}` does nothing; {call}')
+
+_say_what_to_call()
 
 # %% ../nbs/00_core.ipynb #aa0adf0f
 def server_log()->logging.Logger: # Writes to the terminal, whatever a notebook does with its output
@@ -77,29 +119,69 @@ def home()->Path: # Folder of all datasets and runs
     root = next((p for p in (here, *here.parents) if (p/'settings.ini').exists() and (p/'nbs'/'00_core.ipynb').exists()), here)
     return root/'work'
 
+# %% ../nbs/00_core.ipynb #2e62b455
+def read_labels(
+    text:str, # Labels separated by commas; one with a comma in it is in double quotes
+)->list:      # Without the spaces around them
+    "The labels in `text`"
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [o.strip() for row in rows for o in row if o.strip()]
+
+def photo_limit(
+    limit, # Number, or text that should be one
+)->int:    # Photos a label
+    "`limit` where it is a whole number of 4 or more, else a `SourceError`"
+    text = str(limit)
+    if text.isascii() and text.isdigit() and len(text)<10 and int(text)>=4: return int(text)
+    raise SourceError(f'LIMIT={text[:40]}: give a whole number of photos a label, 4 or more')
+
 # %% ../nbs/00_core.ipynb #f549ff64
 def settings()->SimpleNamespace: # `.source`, `.limit` (photos a label), `.labels` (list, empty for the usual ones)
     "What was asked for by `$EYEWEAR_SOURCE`, `$EYEWEAR_LIMIT` and `$EYEWEAR_LABELS`"
-    limit = os.environ.get('EYEWEAR_LIMIT') or '150'
-    if not limit.isascii() or not limit.isdigit() or int(limit)<4: raise SourceError(f'LIMIT={limit}: give a whole number of photos a label, 4 or more')
-    labels = [o.strip() for o in os.environ.get('EYEWEAR_LABELS', '').split(',') if o.strip()]
-    return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or 'auto', limit=int(limit), labels=labels)
+    limit = photo_limit(os.environ.get('EYEWEAR_LIMIT') or 150)
+    labels = read_labels(os.environ.get('EYEWEAR_LABELS', ''))
+    return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or 'auto', limit=limit, labels=labels)
 
 # %% ../nbs/00_core.ipynb #705a63c8
+def is_stream(
+    path:Path, # Any path; need not exist
+)->bool:       # Is it a device, a pipe or an open file of this process?
+    "Whether `path` is written to as it is"
+    path = Path(path)
+    if os.path.abspath(path).startswith(('/dev/std','/dev/fd/','/proc/')): return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+@contextmanager
+def whole_file(
+    path:Path, # File to write; its folder must exist
+):             # Yields a file for bytes; an `OSError` where it can't be written
+    "What is written takes the place of `path` at the end, or nothing does"
+    if is_stream(path):
+        with open(path, 'ab') as f: yield f
+        return
+    path = Path(os.path.realpath(path)) # A link stays one
+    if path.exists(): open(path, 'ab').close() # Fails now where it may not be written to
+    tmp = path.with_name(f'.{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp')
+    try:
+        with open(tmp, 'wb') as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        if path.exists(): shutil.copymode(path, tmp)
+        os.replace(tmp, path)
+    except BaseException:
+        tmp.unlink(missing_ok=True)
+        raise
+
+# %% ../nbs/00_core.ipynb #f4e41a7e
 def write_file(
     path:Path,      # File to write; its folder must exist
     data:bytes|str, # What goes in
 ):
     "Write `path` as a whole or not at all"
-    tmp = Path(path).with_name(f'.{Path(path).name}.{os.getpid()}-{threading.get_ident()}.tmp')
     try:
-        with open(tmp, 'wb') as f:
-            f.write(printable(data).encode() if isinstance(data, str) else data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(tmp, path)
+        with whole_file(path) as f: f.write(printable(data).encode() if isinstance(data, str) else data)
     except OSError as e:
-        tmp.unlink(missing_ok=True)
         raise DatasetError(f'{path}: cannot be written ({e.strerror}); free some space or set EYEWEAR_HOME to a folder of yours') from e
 
 # %% ../nbs/00_core.ipynb #5dfc21bf
@@ -166,6 +248,16 @@ def printable(
     try: data = str(name).encode('utf-8', 'surrogateescape')
     except UnicodeEncodeError: data = str(name).encode('utf-8', 'surrogatepass')
     return data.decode('utf-8', 'backslashreplace')
+
+# %% ../nbs/00_core.ipynb #5db30b0d
+def short(
+    name,      # Path, or text of any length
+    n:int=200, # Characters kept
+)->str:        # For one line of a message
+    "`printable(name)` in one line, without its middle where it is long"
+    text = str(name)
+    if len(text)>n: text = f'{text[:n//2]}..{text[-n//2:]}'
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in printable(text))
 
 # %% ../nbs/00_core.ipynb #59768a8d
 def sha256(data:bytes)->str: # 64 hex digits
