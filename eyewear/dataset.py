@@ -14,7 +14,7 @@ from pathlib import Path
 from fastcore.basics import patch
 from .core import *
 from .photo import storable
-from .journal import DecisionLog,append_line,is_name
+from .journal import DecisionLog,append_line,is_name,refuse_link
 from .manifest import Manifest
 from .split import split_groups
 
@@ -49,8 +49,7 @@ class Dataset(Manifest):
         if not self.marks: raise DatasetError(f'{path}: eyewear did not make this folder, so it stays as it is; to use its photos, run `eyewear-download --source {path}`')
         self.only = self.marks['labels'] # Empty for all folders
         try:
-            if mend: self._own_folder('.removed')
-            if mend and not os.access(self.path, os.W_OK): raise DatasetError(f'{path}: cannot be written to; set EYEWEAR_HOME to a folder of yours')
+            if mend: self._make_ready()
             super().__init__(self.path/'manifest.csv', mend)
             self._log = DecisionLog(self.log)
             if mend: self.mend()
@@ -119,16 +118,23 @@ def check_label(
 def _own_folder(self:Dataset, name)->Path: # Of a label, the removed or the originals; made when it is missing
     if not is_hidden(name): check_label(name)
     folder = self.path/name
-    if folder.is_symlink(): raise DatasetError(f'{folder}: a link, and nothing is written through it; put the folder itself there')
+    refuse_link(folder)
     folder.mkdir(exist_ok=True)
     return folder
 
+@patch
+def _make_ready(self:Dataset):
+    "A `DatasetError` where the dataset cannot be written to, or writing would lead elsewhere"
+    refuse_link(self.path/'.cache')
+    self._own_folder('.removed')
+    if not os.access(self.path, os.W_OK): raise DatasetError(f'{self.path}: cannot be written to; set EYEWEAR_HOME to a folder of yours')
+
+# %% ../nbs/parts/dataset.ipynb #7e0d1a26
 @patch
 def _folders(self:Dataset)->list: # Of the labels, and that of the removed
     labels = [o for o in sorted(self.path.iterdir()) if o.is_dir() and not o.is_symlink() and not label_problem(o.name)]
     return [*labels, self.path/'.removed']
 
-# %% ../nbs/parts/dataset.ipynb #7e0d1a26
 @patch
 def _lies(self:Dataset, name): # Looks twice, as another process may be moving it
     if is_name(name): return next((d/name for d in 2*self._folders() if (d/name).is_file()), None)
@@ -327,11 +333,16 @@ def _take_in(self:Dataset):
     for label in self.labels:
         for f in sorted((self.path/label).iterdir()):
             if is_photo_name(f.name) and not self._is_ours(f.name) and f.is_file(): files[self._place(f)] = f
+    self._say_what_is_no_label()
     bad = [place for place,f in files.items() if not self._copy_in(f, files)]
-    if bad: print(f'{printable(self.path)}: {len(bad)} files that are no whole photos are left where they are ({", ".join(bad[:3])}{", .."*(len(bad)>3)})')
+    if bad: print(f'{printable(self.path)}: {len(bad)} file(s) left where they are, as they are no whole photos ({", ".join(bad[:3])}{", .."*(len(bad)>3)})')
 
 @patch
-def _place(self:Dataset, f)->str: return printable(f.relative_to(self.path).as_posix()) # As it stands in the manifest
+def _say_what_is_no_label(self:Dataset):
+    "Print which folders are passed over"
+    for o in sorted(self.path.iterdir()):
+        problem = 'is a link' if o.is_symlink() else label_problem(o.name)
+        if problem and o.is_dir() and not is_hidden(o.name): print(f'{printable(o)}: passed over, as it {problem}')
 
 @patch
 def _copy_in(self:Dataset, f, places)->bool: # Is it a whole photo?
@@ -346,6 +357,9 @@ def _copy_in(self:Dataset, f, places)->bool: # Is it a whole photo?
 
 # %% ../nbs/parts/dataset.ipynb #7e0d1a43
 _moved = 'your file was moved to '
+
+@patch
+def _place(self:Dataset, f)->str: return printable(f.relative_to(self.path).as_posix()) # As it stands in the manifest
 
 @patch
 def _last_place(self:Dataset, row)->str:

@@ -22,7 +22,7 @@ def _gives_way(old, new): return 'missing' in (old['status'],new['status']) or (
 
 # %% ../nbs/parts/manifest.ipynb #5c1f7d21
 def row_problem(
-    row:dict, # From a manifest: file, label, sha256, file_sha256, status
+    row:dict, # As in a manifest
 )->str:       # What is wrong with it; '' where nothing is
     "Why `row` can't be that of a photo in a dataset"
     label,file = row.get('label'),row.get('file') or ''
@@ -31,6 +31,7 @@ def row_problem(
     if file and (label_problem(folder) or not is_name(name) or not is_photo_name(name)): return f'the file {file[:60]!r} is no photo in the folder of a label'
     if not file and row.get('status') in ('ok','missing'): return 'it names no file'
     if not all(str(row.get(k) or '0').isalnum() for k in ('sha256','file_sha256')): return 'a digest of it is not one'
+    if not all(str(row.get(k) or '0').isdecimal() for k in ('width','height','bytes')): return 'its size is no number'
     return ''
 
 # %% ../nbs/parts/manifest.ipynb #258ec436
@@ -85,8 +86,8 @@ def append(self:Manifest,
     row:dict, # Columns of the manifest; others are left out
 )->dict:      # The row; status `duplicate` where these bytes stand under this label already
     "Add a row, on disk at once"
-    row = {c: cell(row.get(c, '')) for c in self.columns}
     if problem := row_problem(row): raise DatasetError(f'{self.manifest}: no row for this photo, as {problem}')
+    row = {c: cell(row.get(c, '')) for c in self.columns}
     if self._old: self.save()
     name = Path(row['file']).name
     old = self._by_name.get(name) if row['status']=='ok' else None
