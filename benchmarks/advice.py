@@ -36,7 +36,7 @@ def main():
     ours = 'tf_efficientnet_lite0'
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
-        ds = make_practice(Dataset(f'{home}/practice'), limit=N//4)
+        ds = make_practice(Dataset.create(f'{home}/practice'), limit=N//4)
         clean(ds)
         rows = [row(ds, 'as it is' if n == EPOCHS[0] else 'more epochs', ours, n) for n in EPOCHS]
         rows += [row(ds, 'another backbone', o, EPOCHS[0]) for o in ('resnet18', 'resnet34')]

@@ -16,7 +16,7 @@ def right_set(home):
     from eyewear.dataset import Dataset
     from eyewear.key import review_by_key
     from eyewear.practice import make_practice
-    ds = make_practice(Dataset(f'{home}/practice'), limit=N//4)
+    ds = make_practice(Dataset.create(f'{home}/practice'), limit=N//4)
     clean(ds)
     review_by_key(ds, [dict(name=f.name, why='all') for f in ds.files()])
     return ds

@@ -47,7 +47,7 @@ def get(ds, port):
 
 def say(*o): print(json.dumps(o), flush=True)
 
-def child_download(path, port): get(Dataset(path), port)
+def child_download(path, port): get(Dataset.create(path), port)
 
 def child_review(path, _):
     ds = Dataset(path)
@@ -97,7 +97,7 @@ def kill(what, path, port, seconds=None):
 def places(ds): return {f.name: f.parent.name for o in (*LABELS, '.removed') for f in (ds.path/o).glob('*.jpg')}
 
 def filled(path):
-    ds = Dataset(path)
+    ds = Dataset.create(path)
     for url, i in PHOTOS.items(): ds.add(PICS[url], url.split('/')[1], source='loopback', image_url=url)
     return ds
 
@@ -108,7 +108,7 @@ def in_force(ds):
 
 def check_download(path, port, said, before):
     on_disk = {f.name: f.read_bytes() for o in LABELS for f in (path/o).glob('[!.]*')}
-    ds = Dataset(path)
+    ds = Dataset.create(path)
     kept = {f.name: f.read_bytes() for f in ds.files()}
     lost = sum(kept.get(n) != data for n, data in on_disk.items())+sum(r['status'] == 'missing' for r in ds.rows)
     get(ds, port)

@@ -12,7 +12,7 @@ def photos(home):
     from eyewear.core import PhotoError, open_photo
     from eyewear.dataset import Dataset
     from eyewear.practice import practice_photos
-    ds = Dataset(f'{home}/large')
+    ds = Dataset.create(f'{home}/large')
     for i, p in enumerate(practice_photos(limit=N//4)):
         try: img = open_photo(p['bytes'])
         except PhotoError: continue

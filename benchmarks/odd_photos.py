@@ -16,7 +16,7 @@ def practice(seed, home):
     from eyewear.odd import photo_features
     from eyewear.dataset import Dataset
     from eyewear.practice import make_practice
-    ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
+    ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     key = {r['file']: r['trouble'] for r in csv.DictReader((ds.path/'answer_key.csv').open())}
     files = ds.files()

@@ -34,7 +34,7 @@ def learner(home):
     from eyewear.dataset import Dataset
     from eyewear.practice import make_practice
     from eyewear.train import get_learner
-    ds = make_practice(Dataset(f'{home}/practice'), limit=8)
+    ds = make_practice(Dataset.create(f'{home}/practice'), limit=8)
     for f in ds.files():
         if not ds.row(f.name)['width']: ds.decide(f.name, None)
     backbone = get_backbone('tf_efficientnet_lite0')

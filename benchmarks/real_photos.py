@@ -14,7 +14,7 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
-        ds = Dataset(f'{home}/real')
+        ds = Dataset.create(f'{home}/real')
         path, labels = folder_labels(folder)
         for label in [o for o in labels if o != 'offtopic']:
             for found in folder_photos(path/label, 10**6): ds.add(found.load(), label, source='folder')

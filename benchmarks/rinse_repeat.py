@@ -14,7 +14,7 @@ def rounds(seed, home, n=2):
     from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, say_error, train
-    ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
+    ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     seen = set()
     for k in range(n+1):

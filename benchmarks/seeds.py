@@ -15,7 +15,7 @@ def one(seed, home):
     from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import error_figures, train, wilson
-    ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
+    ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     figures = {}
     learn = train(ds, 'tf_efficientnet_lite0', how='cached', seed=seed)

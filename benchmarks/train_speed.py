@@ -56,7 +56,7 @@ def main():
     from eyewear.train import train
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
-        ds = make_practice(Dataset(f'{home}/practice'), limit=max(N//4, 4))
+        ds = make_practice(Dataset.create(f'{home}/practice'), limit=max(N//4, 4))
         clean(ds)
         review_by_key(ds, [dict(name=f.name, why='all') for f in ds.files()]) # As after the review of lesson 04
         rows = []

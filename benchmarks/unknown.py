@@ -16,7 +16,7 @@ def practice(seed, home):
     from eyewear.draw import background, render, thing, warm
     from eyewear.key import review_by_key
     from eyewear.practice import make_practice
-    ds = make_practice(Dataset(f'{home}/practice-{seed}'), limit=int(os.environ.get('EYEWEAR_LIMIT', 150)), seed=seed)
+    ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), limit=int(os.environ.get('EYEWEAR_LIMIT', 150)), seed=seed)
     clean(ds)
     review_by_key(ds, [dict(name=f.name, why='all') for f in ds.files()])
     warm()

@@ -27,7 +27,7 @@ def one(seed, home):
     from eyewear.odd import likeness, photo_features
     from eyewear.practice import make_practice
     from eyewear.train import train
-    ds = make_practice(Dataset(f'{home}/practice-{seed}'), seed=seed)
+    ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     learn = train(ds, 'tf_efficientnet_lite0', how='cached')
     start = time.time()

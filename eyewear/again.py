@@ -15,7 +15,6 @@ from .dataset import Dataset
 from .fetch import Found,fetch
 from .journal import read_table
 from .practice import practice_photos
-from .sources import open_dataset,write_mark
 
 # %% ../nbs/parts/again.ipynb #496f40a9
 def _read_manifest(path):
@@ -55,8 +54,7 @@ def download_again(
     rows = _read_manifest(manifest)
     labels,old = list(dict.fromkeys(r['label'] for r in rows)),{(r['label'],r['image_url']): r for r in rows}
     path,name = home()/f'again-{sha256(Path(manifest).read_bytes())[:6]}',rows[0]['source']
-    ds,drawn = Dataset(path),_drawn(rows)
-    write_mark(path, source=str(manifest), name=name, labels=labels)
+    ds,drawn = Dataset.create(path, labels, source=str(manifest), name=name),_drawn(rows)
     fetch(ds, {o: ('', [_again(r, drawn, folder) for r in rows if r['label']==o]) for o in labels}, len(rows), **kwargs)
     for r in ds.rows:
         if o := old.get((r['label'],r['image_url'])): r.update({k: o[k] for k in ('source','query','group')})
@@ -66,9 +64,9 @@ def download_again(
     if log.exists():
         done,miss = ds.replay(log)
         print(f'{len(done)} decisions taken over'+(f', {len(miss)} not, since their photos are not here' if miss else ''))
-    write_mark(path, complete=True)
+    ds.mark(complete=True)
     write_file(home()/'current.txt', path.name)
-    return open_dataset(path)
+    return Dataset(path)
 
 def _say(ds, n):
     "Print how many of `n` photos came again, and why the others did not"

@@ -14,7 +14,6 @@ from pathlib import Path
 from .attribution import plain
 from .core import *
 from .dataset import Dataset
-from .sources import read_mark
 
 # %% ../nbs/parts/card.ipynb #9046f83e
 _tried = dict(
@@ -91,7 +90,7 @@ def _limits(ds, rec):
     return [f'- {o}' for o in out]
 
 def _repeat(ds, rec):
-    mark,rec = read_mark(ds.path),{**rec, **(rec.get('training') or {})}
+    mark,rec = ds.marks,{**rec, **(rec.get('training') or {})}
     known = {k: rec[k] for k in ('backbone','how','epochs','seed','device','threads','digest','weights_sha256') if rec.get(k) is not None}
     out = [', '.join(f'{k} `{v}`' for k,v in known.items())+'.']
     if rec.get('versions'): out += ['', 'Versions: '+', '.join(f'{k} {v}' for k,v in rec['versions'].items())+'.']

@@ -14,7 +14,6 @@ from pathlib import Path
 from .core import DatasetError,MissingExtra,PhotoError,open_photo,read_record,record
 from .dataset import Dataset
 from .download import load_dataset
-from .sources import read_mark,write_mark
 from .near import believable,join,near_limit,near_pairs,thumb
 from .odd import likeness,neighbours,odd_looks,photo_features,whole_photos
 
@@ -142,14 +141,14 @@ def clean(
     same = sum(r['status']=='duplicate' for r in ds.rows)
     out = dict(unreadable=unreadable, exact_duplicates=exact+same, near_duplicates=len(pairs), near_copies=near, groups=groups)
     record(problems={**read_record().get('problems', {}), **out})
-    write_mark(ds.path, cleaned=True)
+    ds.mark(cleaned=True)
     return out
 
 # %% ../nbs/02_clean.ipynb #403bfedf
 def load_clean()->Dataset: # As this lesson leaves it
     "The dataset that `load_dataset` opens, cleaned now where that was not done"
     ds = load_dataset()
-    if not read_mark(ds.path).get('cleaned'):
+    if not ds.marks.get('cleaned'):
         print('Taking out what is no photo or there twice (lesson 02)')
         clean(ds)
     return ds

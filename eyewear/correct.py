@@ -60,7 +60,7 @@ class Correct(widgets.VBox):
         if self.photo is None: return
         if not self.which.value: return self.say('Choose the right label first.')
         if not self.agree.value: return self.say('Tick the box if the photo may be kept. Otherwise nothing is stored.')
-        try: keep_correction(Dataset(self.folder), self.photo, self.which.value, self.label)
+        try: keep_correction(Dataset.create(self.folder), self.photo, self.which.value, self.label)
         except (EyewearError, OSError):
             server_log().exception('a correction was not kept')
             return self.say('This could not be kept here. Nothing was stored.')

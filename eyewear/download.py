@@ -15,7 +15,7 @@ from pathlib import Path
 from fastcore.script import call_parse
 from .attribution import write_attribution
 from .core import SourceError,cli,home,need,settings,write_file
-from .dataset import Dataset
+from .dataset import Dataset,read_marks
 from .fetch import fetch
 from .sources import *
 
@@ -76,8 +76,8 @@ def plan(source, labels, limit, **kwargs):
 # %% ../nbs/01_download.ipynb #b4dcb0cb
 def _other_words(path, words):
     "Were the photos in `path` found by other words than `words` (label -> search words)?"
-    if not read_mark(path): return False
-    return any(r['query'] and r['status']!='failed' and words.get(r['label'])!=r['query'] for r in Dataset(path).rows)
+    if not read_marks(path): return False
+    return any(r['query'] and r['status']!='failed' and words.get(r['label'])!=r['query'] for r in Dataset(path, mend=False).rows)
 
 def _place(source, limit, labels, adult_filter_off=False, say=False):
     "Folder of a dataset; one of its own where other labels or other words are asked for"
@@ -96,7 +96,7 @@ def _check(ds, source, wanted, limit, ended):
         if not n and why: raise SourceError(f'{source}: no photos for {label} ({why}); check the network and run again, or use SOURCE=practice')
         if not n: raise SourceError(f'{source}: no photos for {label}, searched for as {query!r}; try other words in query_dict')
         if why: print(f'  {label}: {n} of {limit} came ({why}); run again for the rest')
-        elif source in sources: write_mark(ds.path, done=[*read_mark(ds.path).get('done', []), label])
+        elif source in sources: ds.mark(done=[*ds.marks.get('done', []), label])
 
 # %% ../nbs/01_download.ipynb #6b4ab5c6
 def download(
@@ -114,20 +114,20 @@ def download(
     use,wanted = plan(source, labels, limit, **({'adult_filter_off':True} if adult_filter_off else {}))
     path = _place(source, limit, labels, adult_filter_off, say=True)
     name = source if source in source_names() else Path(source).stem
-    ds = Dataset(path, use)
-    write_mark(path, source=source if source in source_names() else str(Path(source).expanduser().resolve()), name=name, limit=limit, labels=use)
-    wanted = {o:w for o,w in wanted.items() if o not in read_mark(path).get('done', [])}
+    full = source if source in source_names() else str(Path(source).expanduser().resolve())
+    ds = Dataset.create(path, use, source=full, name=name, limit=limit)
+    wanted = {o:w for o,w in wanted.items() if o not in ds.marks.get('done', [])}
     if source=='practice': draw_practice(ds, use, limit)
     elif wanted: _check(ds, source, wanted, limit, fetch(ds, wanted, limit, name, **kwargs))
-    write_mark(path, complete=True)
+    ds.mark(complete=True)
     write_file(home()/'current.txt', path.name)
-    return open_dataset(path)
+    return Dataset(path)
 
 # %% ../nbs/01_download.ipynb #51e864e5
 def _auto(limit, labels, adult_filter_off, **kwargs):
     "Bing where it answers or has answered before, else the practice portraits"
     why = 'Bing cannot be reached'
-    if read_mark(_place('bing', limit, labels, adult_filter_off)).get('complete') or bing_answers():
+    if read_marks(_place('bing', limit, labels, adult_filter_off)).get('complete') or bing_answers():
         try: return download('bing', limit, labels, adult_filter_off, **kwargs)
         except SourceError as e: why = str(e)
     print(f'{why}: using the drawn practice portraits')
@@ -156,8 +156,8 @@ def load_dataset()->Dataset: # `$EYEWEAR_SOURCE`'s where that is set, else the o
     "The dataset that lesson 01 has left; without one, a few practice portraits"
     s,last = settings(),home()/'current.txt'
     if s.source!='auto': path = _place(s.source, s.limit, s.labels)
-    else: path = home()/(last.read_text().strip() if last.exists() else 'practice-40')
-    if read_mark(path).get('complete'): return open_dataset(path)
+    else: path = home()/(last.read_text(encoding='utf-8').strip() if last.exists() else 'practice-40')
+    if read_marks(path).get('complete'): return Dataset(path)
     if s.source!='auto': return download()
     print('No photos yet (lesson 01 brings them): drawing a few practice portraits')
     return download('practice', int(os.environ.get('EYEWEAR_LIMIT') or 40), s.labels)

@@ -13,8 +13,7 @@ import logging,os,subprocess,sys,time
 from pathlib import Path
 from queue import Empty
 from .core import *
-from .dataset import Dataset
-from .sources import write_mark
+from .dataset import Dataset,read_marks
 
 # %% ../nbs/parts/execute.ipynb #de0b0781
 def lesson_notebook(
@@ -132,8 +131,10 @@ def save_outputs(
 def start_afresh():
     "Take back, in every dataset, what rules and the answer key have decided"
     for log in home().glob('*/decisions.jsonl'):
-        Dataset(log.parent).undo(by=('rule','key'))
-        write_mark(log.parent, cleaned=False)
+        if not read_marks(log.parent): continue
+        ds = Dataset(log.parent)
+        ds.undo(by=('rule','key'))
+        ds.mark(cleaned=False)
 
 # %% ../nbs/parts/execute.ipynb #f1c08450
 lessons = ['01_download','02_clean','03_train','04_interpret','05_export']

@@ -16,7 +16,7 @@ from .dataset import *
 from .download import source_names
 from .execute import lessons,run_lessons,start_afresh
 from .score import say_error
-from .sources import folder_labels,last_dataset,read_urls
+from .sources import folder_labels,read_urls
 
 # %% ../nbs/parts/run.ipynb #6288e3dc
 def _figure(f): return say_error(f) or 'not known (no right labels)'
@@ -77,7 +77,7 @@ def app(
     from eyewear.serve import serve
     if corrections:
         os.environ['EYEWEAR_CORRECTIONS'] = str(Path(corrections).expanduser().resolve())
-        Dataset(os.environ['EYEWEAR_CORRECTIONS']) # Says so now where it cannot be written to
+        Dataset.create(os.environ['EYEWEAR_CORRECTIONS']) # Says so now where it cannot be written to
     serve(_demo_model() if demo else model, port, ip, visitors, pool, frame)
 
 def _demo_model():
@@ -104,7 +104,7 @@ def clean(
     from eyewear import clean as lesson,serve
     if undo not in (None,'all') and not undo.isdigit(): raise EyewearError(f'--undo {undo}: give the number of a decision, or all; --list shows them')
     if review: return serve.serve_review(path, port)
-    ds = last_dataset(path)
+    ds = last_dataset(path, mend=not list)
     if undo:
         for e in ds.undo(all=True) if undo=='all' else ds.undo(int(undo)): print(f"{e['name']}: is {ds.find(e['name']).parent.name} again")
     elif list:

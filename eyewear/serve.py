@@ -193,8 +193,8 @@ def serve_review(
     port:int=8867,           # Port to listen on; 0 for any free one
 ):
     "Serve the review of a dataset until Ctrl-C"
-    from eyewear import clean,review,sources
-    ds = sources.last_dataset(path)
+    from eyewear import clean,dataset,review
+    ds = dataset.last_dataset(path)
     if not (ds.path/'queue.json').exists(): review.save_queue(ds, clean.suspects(ds))
     print(f'{len(review.load_queue(ds))} photos of {ds.path} are in question', flush=True)
     serve_page('review', port, guard=dict(visitors=4, pool=0, private=True), EYEWEAR_DATASET=str(ds.path))

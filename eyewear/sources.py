@@ -6,8 +6,7 @@ Docs: https://OWNER.github.io/eyewear/parts/sources.html.md"""
 
 # %% auto #0
 __all__ = ['openverse_api', 'openverse_pace', 'parse_bing', 'bing', 'bing_answers', 'openverse_words', 'openverse',
-           'folder_labels', 'folder_photos', 'read_urls', 'dataset_dir', 'read_mark', 'write_mark', 'open_dataset',
-           'last_dataset']
+           'folder_labels', 'folder_photos', 'read_urls', 'dataset_dir']
 
 # %% ../nbs/parts/sources.ipynb #9bde5999
 import csv,html,json,re,threading,time,urllib.parse,urllib.request
@@ -15,8 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import httpx
-from .core import DatasetError,SourceError,home,need,sha256,write_file
-from .dataset import Dataset
+from .core import SourceError,home,need,sha256
 from .fetch import Found,browser
 
 # %% ../nbs/parts/sources.ipynb #68f39331
@@ -168,36 +166,3 @@ def dataset_dir(
     path = None if source in names else Path(source).expanduser().resolve()
     name = source if path is None else f'{path.stem if path.suffix==".csv" else path.name or "root"}-{sha256(str(path).encode())[:6]}'
     return home()/(name + (f'-{limit}' if limit!=150 else '') + (f'-{sha256(labels.encode())[:4]}' if labels else ''))
-
-# %% ../nbs/parts/sources.ipynb #db32a91a
-def read_mark(
-    path:Path, # Folder of a dataset
-)->dict:       # source, name, limit, labels, done (labels that are complete), complete, cleaned; empty where there is none
-    "What `.download.json` in `path` says"
-    try: mark = json.loads((Path(path)/'.download.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): return {}
-    return mark if isinstance(mark, dict) else {}
-
-def write_mark(path, **kwargs):
-    "Add `kwargs` to `.download.json` in `path`"
-    write_file(Path(path)/'.download.json', json.dumps({**read_mark(path), **kwargs}, indent=1))
-
-# %% ../nbs/parts/sources.ipynb #cfcc57fd
-def open_dataset(
-    path:Path, # Folder of a dataset that `download` has made
-)->Dataset:    # With its labels, and the name of its source as `.source`
-    "Open a dataset as it was asked for"
-    mark = read_mark(path)
-    ds = Dataset(path, mark.get('labels'))
-    ds.source = mark.get('name', ds.path.name)
-    return ds
-
-def last_dataset(
-    path:Path=None, # Folder of a dataset
-)->Dataset:         # A `DatasetError` where there is none
-    "The dataset at `path`; by default the one used last"
-    last = home()/'current.txt'
-    if path is None and last.exists(): path = home()/last.read_text().strip()
-    if path is None or not Path(path).is_dir():
-        raise DatasetError(f'{path or home()}: no dataset there; run eyewear-download first, or give --path')
-    return open_dataset(Path(path).resolve())

@@ -16,7 +16,7 @@ def home(tmp_path, monkeypatch):
 def from_web(path, host, n=4):
     "A dataset whose photos came from `host`"
     from eyewear.fetch import Found, fetch
-    ds = Dataset(path)
+    ds = Dataset.create(path)
     fetch(ds, {o: (f'words for {o}', [Found(host.url(f'/ok/{i+10*k}.jpg'), title=f'{o} {i}') for i in range(n)]) for k, o in enumerate(('cups', 'plates'))},
           n, 'my search', allow=['127.0.0.1'], quiet=True)
     return ds
@@ -53,7 +53,7 @@ def test_without_allow_nothing_here_is_asked(tmp_path):
 
 def test_files_of_a_folder_need_a_copy_of_it(tmp_path, capsys):
     (tmp_path/'mine'/'cups').mkdir(parents=True)
-    ds = Dataset(tmp_path/'here')
+    ds = Dataset.create(tmp_path/'here')
     for i in range(3):
         Image.new('RGB', (9, 9), (i, 2, 3)).save(tmp_path/'mine'/'cups'/f'{i}.png')
         ds.add(tmp_path/'mine'/'cups'/f'{i}.png', 'cups', source='mine', image_url=f'cups/{i}.png')
@@ -62,7 +62,7 @@ def test_files_of_a_folder_need_a_copy_of_it(tmp_path, capsys):
 
 def test_drawings_are_drawn_again(tmp_path):
     practice = pytest.importorskip('eyewear.practice')
-    ds = practice.make_practice(Dataset(tmp_path/'here'), 4)
+    ds = practice.make_practice(Dataset.create(tmp_path/'here'), 4)
     assert download_again(ds.manifest, quiet=True).digest() == ds.digest()
 
 @pytest.mark.parametrize('text', ['', 'a,b\n1,2\n', 'label,image_url,sha256,source\n'])
@@ -72,7 +72,7 @@ def test_no_manifest(tmp_path, text):
 
 def test_the_command(tmp_path):
     (tmp_path/'mine'/'cups').mkdir(parents=True)
-    ds = Dataset(tmp_path/'here')
+    ds = Dataset.create(tmp_path/'here')
     for i in range(2):
         Image.new('RGB', (9, 9), (i, 2, 3)).save(tmp_path/'mine'/'cups'/f'{i}.png')
         ds.add(tmp_path/'mine'/'cups'/f'{i}.png', 'cups', source='mine', image_url=f'cups/{i}.png')

@@ -10,7 +10,7 @@ from eyewear.practice import make_practice
 
 @pytest.fixture(params=[0, 1], scope='module')
 def practice(request, tmp_path_factory):
-    ds = make_practice(Dataset(tmp_path_factory.mktemp('practice')), 50, seed=request.param)
+    ds = make_practice(Dataset.create(tmp_path_factory.mktemp('practice')), 50, seed=request.param)
     return ds, list(csv.DictReader((ds.path/'answer_key.csv').open()))
 
 def test_all_planted_trouble_of_lesson_02_is_found(practice, monkeypatch, tmp_path):
@@ -54,7 +54,7 @@ def photo(seed, size=160):
     return out.getvalue()
 
 def test_the_largest_copy_stays_and_labels_are_not_decided_by_a_rule(tmp_path):
-    ds = Dataset(tmp_path/'dishes')
+    ds = Dataset.create(tmp_path/'dishes')
     for i in range(3): ds.add(photo(i), 'cups')
     small = ds.add(photo(0, 100), 'cups')['file'].split('/')[1]
     large = ds.add(photo(0, 240), 'cups')['file'].split('/')[1]
@@ -67,7 +67,7 @@ def test_the_largest_copy_stays_and_labels_are_not_decided_by_a_rule(tmp_path):
     assert said[other] == 'a copy of it is called cups'
 
 def test_pictures_drawn_after_one_pattern_are_no_copies(tmp_path, capsys):
-    ds = Dataset(tmp_path/'dishes')
+    ds = Dataset.create(tmp_path/'dishes')
     for i in range(12): ds.add(photo(0, 150+i), 'cups')           # All of them the same picture
     for i in range(12): ds.add(photo(i+1), 'plates')
     twin = ds.add(photo(1, 120), 'plates')['file'].split('/')[1]  # And one copy among others

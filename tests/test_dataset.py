@@ -19,7 +19,7 @@ def jpeg(i, size=(24, 18)):
 
 def dishes(path, n=3):
     "A dataset of `n` cups and `n` plates"
-    ds = Dataset(path)
+    ds = Dataset.create(path)
     for i, label in enumerate(['plates', 'cups']):
         for j in range(n): ds.add(jpeg(100*i+j), label, source='test', image_url=f'https://example.org/{label}/{j}')
     return ds
@@ -29,6 +29,10 @@ def ds(tmp_path): return dishes(tmp_path/'d')
 
 def places(ds): return {f.name: f.parent.name for f in [*ds.files(), *(ds.path/'.removed').iterdir()]}
 def names(ds, label): return [f.name for f in ds.files() if f.parent.name == label]
+def shot(path):
+    "Every file and folder below `path`, itself too: name, time, bytes"
+    files = [path, *path.rglob('*')]
+    return {f: (f.lstat().st_mtime_ns, f.read_bytes() if f.is_file() else b'') for f in files}
 def log(ds): return ds.log.read_text().splitlines()
 def python(code, *args): return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], stdout=subprocess.PIPE, text=True)
 
@@ -37,7 +41,7 @@ def python(code, *args): return subprocess.Popen([sys.executable, '-c', code, *m
 def test_labels_are_in_the_order_of_the_manifest(ds):
     assert ds.labels == ['plates', 'cups'] == Dataset(ds.path).labels and list(ds.counts()) == ['plates', 'cups']
     (ds.path/'bowls').mkdir()
-    assert ds.labels == ['plates', 'cups', 'bowls'] and Dataset(ds.path, ['cups']).labels == ['cups']
+    assert ds.labels == ['plates', 'cups', 'bowls'] and Dataset.create(ds.path, ['cups']).labels == ['cups'] == Dataset(ds.path).labels
 
 def test_a_manifest_without_titles_is_brought_up_to_date(ds):
     old = [','.join(o.split(',')[:8]+o.split(',')[9:]) for o in ds.manifest.read_text().splitlines()]
@@ -152,7 +156,7 @@ def test_a_decision_is_on_the_disk_before_the_photo_moves(ds, monkeypatch):
     assert did[3:] == ['fsync', 'replace']
 
 def test_thousands_of_decisions(tmp_path, monkeypatch):
-    ds = Dataset(tmp_path/'d')
+    ds = Dataset.create(tmp_path/'d')
     for o in ('cups', 'plates'): (ds.path/o).mkdir()
     monkeypatch.setattr(os, 'fsync', lambda fd: None)
     for i in range(2000):
@@ -203,10 +207,9 @@ def test_undo_of_a_photo_that_is_gone(ds):
 
 def test_opening_twice_changes_nothing(ds):
     ds.decide(names(ds, 'cups')[0], None)
-    def shot(): return {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in ds.path.rglob('*') if f.is_file()}
-    before = shot()
+    before = shot(ds.path)
     Dataset(ds.path); Dataset(ds.path)
-    assert shot() == before
+    assert shot(ds.path) == before
 
 def test_logged_but_not_moved(ds):
     a, b, c = names(ds, 'cups')
@@ -217,18 +220,80 @@ def test_logged_but_not_moved(ds):
     assert places(again)[b] == 'plates' and places(again)[a] == 'cups' and len(again.decisions()) == 1
 
 def test_photos_dropped_in_by_hand(ds, capsys):
-    big, small, heic = jpeg(1, (1500, 900)), jpeg(2), b'not a photo at all'
-    for name, data in {'IMG 1.JPG':big, 'b.jpg':small, 'c.heic':heic, 'cups_0123456789abcdef.jpg':jpeg(3), 'far_0123456789abcdef.jpg':jpeg(4)}.items():
-        (ds.path/'cups'/name).write_bytes(data)
+    dropped = {'IMG 1.JPG':jpeg(1, (1500, 900)), 'b.jpg':jpeg(7), 'c.heic':b'not a photo at all', 'far_0123456789abcdef.jpg':jpeg(4), 'letter.docx':b'PK', 'note.txt':b'mine', '.hidden.jpg':jpeg(5), 'Thumbs.db':b'x'}
+    for name, data in dropped.items(): (ds.path/'cups'/name).write_bytes(data)
     (ds.path/'.removed'/'note.txt').write_text('mine')
     new = Dataset(ds.path)
-    assert new.counts()['cups'] == 8 and len(new.split()) == 11 and all(re.fullmatch(r'cups_[0-9a-f]{16}\.jpg', n) for n in names(new, 'cups'))
-    hand = [r for r in new.rows if r['source'] == 'by hand']
-    assert {r['image_url'] for r in hand} == {'IMG 1.JPG', 'b.jpg', 'c.heic', 'cups_0123456789abcdef.jpg', 'far_0123456789abcdef.jpg'}
-    assert [f.read_bytes() for f in (ds.path/'.originals').iterdir()] == [big]                 # The one that was made smaller
-    assert (ds.path/'.removed'/'note.txt').read_text() == 'mine' and places(Dataset(ds.path)) == places(new)
-    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(5))                                               # The same name, another photo
-    assert Dataset(ds.path).counts()['cups'] == 9
+    assert new.counts()['cups'] == 6 and len(new.split()) == 9 and all(re.fullmatch(r'cups_[0-9a-f]{16}\.jpg', n) for n in names(new, 'cups'))
+    assert {r['image_url'] for r in new.rows if r['source'] == 'by hand'} == {'cups/IMG 1.JPG', 'cups/b.jpg', 'cups/far_0123456789abcdef.jpg'}
+    assert {o: (ds.path/'cups'/o).read_bytes() for o in dropped} == dropped and (ds.path/'.removed'/'note.txt').read_text() == 'mine'
+    assert '1 files that are no whole photos are left where they are (cups/c.heic)' in capsys.readouterr().out
+
+def test_a_dropped_photo_is_copied_once(ds):
+    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))
+    first, before = Dataset(ds.path), shot(ds.path)
+    assert first.counts()['cups'] == 4 and Dataset(ds.path).rows == first.rows and shot(ds.path) == before
+    (ds.path/'cups'/'again.jpg').write_bytes(jpeg(7))                          # The same bytes under another name
+    assert Dataset(ds.path).rows == first.rows
+
+def test_a_dropped_photo_that_is_changed_is_a_new_one(ds):
+    for data in (jpeg(7), jpeg(5)):
+        (ds.path/'cups'/'b.jpg').write_bytes(data)
+        new = Dataset(ds.path)
+    assert new.counts()['cups'] == 5 and (ds.path/'cups'/'b.jpg').read_bytes() == jpeg(5)
+
+def test_a_dropped_photo_that_is_deleted_stays_in(ds):
+    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))
+    Dataset(ds.path)
+    (ds.path/'cups'/'b.jpg').unlink()
+    assert Dataset(ds.path).counts()['cups'] == 4
+
+def test_a_dropped_photo_follows_its_file_to_another_label(ds):
+    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))
+    name, n = names(Dataset(ds.path), 'cups'), len(Dataset(ds.path).rows)
+    for here, there in (('cups', 'plates'), ('plates', 'cups'), ('cups', 'plates')):
+        os.replace(ds.path/here/'b.jpg', ds.path/there/'b.jpg')
+        new = Dataset(ds.path)
+        assert new.counts()[there] == 4 and len(new.rows) == n and new.decisions()[-1]['by'] == 'person'
+    new.undo(all=True)
+    assert names(Dataset(ds.path), 'cups') == name                              # Not moved once more at the next opening
+    assert (ds.path/'plates'/'b.jpg').read_bytes() == jpeg(7)
+
+def test_a_dropped_photo_that_was_taken_out_stays_out(ds):
+    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))
+    new = Dataset(ds.path)
+    name = Path(new.rows[-1]['file']).name
+    new.decide(name, None)
+    (ds.path/'cups'/'b.jpg').rename(ds.path/'cups'/'c.jpg')
+    assert places(Dataset(ds.path))[name] == '.removed'
+
+def test_one_file_dropped_under_two_labels_is_two_photos(ds):
+    for o in ('cups', 'plates'): (ds.path/o/'b.jpg').write_bytes(jpeg(7))
+    new = Dataset(ds.path)
+    assert new.counts() == {'plates':4, 'cups':4} and len({r['group'] for r in new.rows[-2:]}) == 1
+    assert Dataset(ds.path).rows == new.rows
+
+def test_a_file_of_ours_in_another_folder_has_its_label(ds):
+    a = names(ds, 'cups')[0]
+    os.replace(ds.path/'cups'/a, ds.path/'plates'/a)
+    new = Dataset(ds.path)
+    assert new.counts() == {'plates':4, 'cups':2} and len(new.rows) == 6
+
+def test_a_decision_moves_no_file_that_is_not_ours(ds):
+    (ds.path/'cups'/'thesis.docx').write_bytes(b'PK')
+    with pytest.raises(DatasetError, match='thesis.docx: not in'): ds.decide('thesis.docx', None)
+    DecisionLog(ds.log).add(name='thesis.docx', to=None, by='person', **{'from':'cups'})
+    Dataset(ds.path)
+    assert (ds.path/'cups'/'thesis.docx').read_bytes() == b'PK'
+
+def test_temporary_files_of_others_stay(ds):
+    old = time.time()-9999
+    mine, ours = ds.path/'cups'/'.letter.tmp', ds.path/'cups'/'.cups_0.jpg.12-34.tmp'
+    for f in (mine, ours):
+        f.write_bytes(b'x')
+        os.utime(f, (old, old))
+    Dataset(ds.path)
+    assert mine.exists() and not ours.exists()
 
 def test_an_interrupted_download_finds_its_photo_fresh(ds):
     row = ds.store(jpeg(8, (1400, 900)), 'cups')                             # A kill before `append`
@@ -329,7 +394,7 @@ def test_replay_of_what_is_no_log(ds, tmp_path):
     assert ds.replay(evil) == ([], [names(ds, 'cups')[0], 'manifest.csv']) and places(ds) == before and ds.manifest.exists()
 
 def test_a_folder_that_cannot_be_read_or_written(ds, tmp_path, monkeypatch):
-    with pytest.raises(DatasetError, match='cannot be made'): Dataset(ds.manifest/'x')
+    with pytest.raises(DatasetError, match='cannot be made'): Dataset.create(ds.manifest/'x')
     with monkeypatch.context() as m:
         m.setattr(os, 'access', lambda *args: False)
         with pytest.raises(DatasetError, match='cannot be written to; set EYEWEAR_HOME'): Dataset(ds.path)
@@ -380,14 +445,14 @@ def test_two_processes_open(tmp_path):
     runs = [python(CODE+'print(sorted(f"{f.parent.name}/{f.name}" for f in ds.files()))', ds.path) for _ in range(4)]
     assert [r.wait() for r in runs] == [0]*4
     again = Dataset(ds.path)
-    assert again.counts() == {'plates':26, 'cups':20} and len(again.split()) == 46 and len(list((ds.path/'.originals').iterdir())) == 10
+    assert again.counts() == {'plates':26, 'cups':20} and len(again.split()) == 46 and len(list((ds.path/'cups').glob('[0-9]*.jpg'))) == 10
     assert len({r['file'] for r in again.rows if r['status'] == 'ok'}) == 46 == sum(r['status'] == 'ok' for r in again.rows)
 
 def test_opening_during_a_download_loses_nothing(tmp_path):
     path = tmp_path/'d'
-    code = 'import sys; sys.path.insert(0, sys.argv[2]); from test_dataset import *; ds = Dataset(sys.argv[1]); [ds.add(jpeg(i), "cups", title=str(i), image_url=str(i)) for i in range(150)]'
+    code = 'import sys; sys.path.insert(0, sys.argv[2]); from test_dataset import *; ds = Dataset.create(sys.argv[1]); [ds.add(jpeg(i), "cups", title=str(i), image_url=str(i)) for i in range(150)]'
     run = python(code, path, Path(__file__).parent)
-    while run.poll() is None: Dataset(path)
+    while run.poll() is None: Dataset.create(path)
     again = Dataset(path)
     assert run.returncode == 0 and sorted(int(r['title']) for r in again.rows) == list(range(150)) and again.counts() == {'cups':150}
 
@@ -442,8 +507,8 @@ def seen(ds): return (places(ds), [(e['name'], e['to'], e['by']) for e in ds.dec
 def test_random_histories(tmp_path, monkeypatch, seed):
     rng, model, path = random.Random(seed), Model(), tmp_path/'d'
     fate, crashes = Fate(monkeypatch, rng), 0
-    for o in ('cups', 'plates'): (path/o).mkdir(parents=True)
-    ds = Dataset(path)
+    ds = Dataset.create(path)
+    for o in ('cups', 'plates'): (path/o).mkdir()
     for i in range(60):
         op = rng.choice(['add', 'decide', 'decide', 'decide', 'undo', 'undo_by'] if model.label else ['add'])
         if op == 'add':
@@ -476,7 +541,7 @@ def test_random_histories(tmp_path, monkeypatch, seed):
 # ---- ATTRIBUTION.md
 
 def test_attribution_of_many(tmp_path):
-    ds = Dataset(tmp_path/'d')
+    ds = Dataset.create(tmp_path/'d')
     (ds.path/'cups').mkdir()
     for i in range(20_000):
         h = sha256(str(i).encode())

@@ -17,7 +17,7 @@ def no_proxies():
 def get(path, urls, limit=1000, label='cups', **kwargs):
     "Fetch `urls` into the dataset at `path`; its rows as they are on disk afterwards, by address"
     found = (o if isinstance(o, Found) else Found(o) for o in urls)
-    fetch(Dataset(path), {label: ('a cup', found)}, limit, 'test', **{'timeout':.5, 'quiet':True, **kwargs})
+    fetch(Dataset.create(path), {label: ('a cup', found)}, limit, 'test', **{'timeout':.5, 'quiet':True, **kwargs})
     return {r['image_url']: r for r in Dataset(path).rows}
 
 def at(host, n, kind='ok'): return (host.url(f'/{kind}/{i}.jpg', i%len(host.ports)) for i in range(n))
@@ -51,7 +51,7 @@ def went(tmp_path_factory):
         urls = [host.url(o, i%8) for i,(o,*_) in enumerate(KINDS)]
         t, rows = time.monotonic(), get(path, urls, allow=host.netlocs)
         host.seconds = time.monotonic()-t
-        yield host, Dataset(path), {o: rows.get(u) for u,(o,*_) in zip(urls, KINDS)}
+        yield host, Dataset.create(path), {o: rows.get(u) for u,(o,*_) in zip(urls, KINDS)}
 
 @pytest.mark.parametrize('path, status, says, asked', KINDS, ids=[o[0][:30] for o in KINDS])
 def test_kinds(went, path, status, says, asked):
@@ -114,7 +114,7 @@ def test_at_once_where_redirects_lead(tmp_path):
 def test_at_once_with_several_labels(tmp_path):
     with PhotoHost(ports=8, latency=.05) as host:
         wanted = {o: ('', [Found(host.url(f'/ok/{o}{i}.jpg', i%8)) for i in range(30)]) for o in 'abcd'}
-        fetch(Dataset(tmp_path), wanted, 20, allow=host.netlocs, quiet=True)
+        fetch(Dataset.create(tmp_path), wanted, 20, allow=host.netlocs, quiet=True)
         assert Dataset(tmp_path).counts()==dict.fromkeys('abcd', 20) and 12<=host.most<=16 and host.most_a_port<=4
 
 def test_a_slow_host_does_not_hold_up_the_others(tmp_path):
@@ -267,7 +267,7 @@ def test_a_search_that_breaks_off(tmp_path):
     with PhotoHost() as host:
         def search(): yield from map(Found, at(host, 3)); raise ValueError('login page')
         wanted = {'cups':('', search()), 'plates':('', [Found(host.url('/ok/9.jpg'))])}
-        ends = fetch(Dataset(tmp_path), wanted, 9, allow=host.netlocs, quiet=True)
+        ends = fetch(Dataset.create(tmp_path), wanted, 9, allow=host.netlocs, quiet=True)
         assert ends=={'cups':'login page', 'plates':''} and Dataset(tmp_path).counts()=={'cups':3, 'plates':1}
 
 def test_a_full_disk(tmp_path, monkeypatch, caplog):
@@ -276,7 +276,7 @@ def test_a_full_disk(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(Dataset, 'store', full)
     with PhotoHost(ports=4, latency=.05) as host:
         wanted = {o: ('', [Found(host.url(f'/ok/{o}{i}.jpg', i%4)) for i in range(40)]) for o in 'ab'}
-        with pytest.raises(DatasetError, match='No space left'): fetch(Dataset(tmp_path), wanted, 40, allow=host.netlocs, quiet=True)
+        with pytest.raises(DatasetError, match='No space left'): fetch(Dataset.create(tmp_path), wanted, 40, allow=host.netlocs, quiet=True)
         n = host.total
         time.sleep(.3); gc.collect()
         assert host.total==n and not caplog.records
@@ -320,7 +320,7 @@ from eyewear.dataset import Dataset
 from eyewear.fetch import Found, fetch
 path, n, timeout, *urls = sys.argv[1:]
 allow = sorted({o.split('/')[2] for o in urls})
-fetch(Dataset(path), {'cups': ('a cup', map(Found, urls))}, int(n), 'test', allow=allow, timeout=float(timeout), quiet=True)
+fetch(Dataset.create(path), {'cups': ('a cup', map(Found, urls))}, int(n), 'test', allow=allow, timeout=float(timeout), quiet=True)
 '''
 def child(path, urls, n, timeout=5):
     return subprocess.Popen([sys.executable, '-c', CHILD, str(path), str(n), str(timeout), *urls], stderr=subprocess.PIPE, text=True)

@@ -13,7 +13,7 @@ def figures(tmp_path_factory):
     from eyewear.train import error_figures, train
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('EYEWEAR_HOME', str(tmp_path_factory.mktemp('figures')))
-        ds = make_practice(Dataset(tmp_path_factory.mktemp('practice')))
+        ds = make_practice(Dataset.create(tmp_path_factory.mktemp('practice')))
         clean(ds)
         learn = train(ds, 'tf_efficientnet_lite0', how='cached')
         before = error_figures(learn, ds)

@@ -103,7 +103,7 @@ def photo(i):
     return out.getvalue()
 
 def test_photo_can_be_taken_out_for_good(tmp_path, monkeypatch):
-    ds = Dataset(tmp_path/'d')
+    ds = Dataset.create(tmp_path/'d')
     for i in range(6): ds.add(photo(i), ('glasses', 'none')[i%2], source='made up', image_url=f'https://a.test/{i}')
     name = Path(ds.rows[0]['file']).name
     monkeypatch.setattr('eyewear.download.load_dataset', lambda: ds)

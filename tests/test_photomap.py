@@ -11,14 +11,14 @@ from eyewear.photomap import ConfusionMap, PhotoMap, plot_map, project
 from conftest import comes_true
 from test_review import fetch, kernels, lab, log, pattern
 
-EVIL = '<img src=x onerror=document.title=1>'
+EVIL = '&lt;img src=x onerror=document.title=1&gt;' # A label cannot have a < in it
 LABELS = {'cups': 'red', EVIL: 'green', 'Löffel ☕ $x_1$': 'blue'}
 STATIC = Path(photomap.__file__).parent/'static'
 no_tutorial = pytest.mark.skipif(find_spec('sklearn') is None, reason='the light environment has no scikit-learn and no matplotlib')
 
 def make_board(path):
     "A dataset of 24 photos, their places on a grid of 6 x 4, and rows of what a model says: every third is another label, the first ones are the queue"
-    ds, labels = Dataset(path), list(LABELS)
+    ds, labels = Dataset.create(path), list(LABELS)
     for label, color in LABELS.items():
         for i in range(8): ds.add(pattern(color, i), label)
     files = ds.files()
@@ -183,7 +183,7 @@ def test_guess_that_is_no_label_is_said(b):
     with pytest.raises(DatasetError, match="'spoons'; the labels are cups"): ConfusionMap(b.ds, list(LABELS), [dict(name=b.names[0], guess='spoons')])
 
 def test_empty_dataset(tmp_path):
-    ds = Dataset(tmp_path/'none')
+    ds = Dataset.create(tmp_path/'none')
     assert PhotoMap(ds, np.zeros((0, 2))).answer(dict(id=1, do='show'))['names'] == []
     assert ConfusionMap(ds, [], []).answer(dict(id=1, do='show'))['now'] == dict(labels=[], cells=[], out=0)
 

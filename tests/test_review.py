@@ -27,7 +27,7 @@ def pattern(color, i):
 
 def make_dataset(path, n=8):
     "`n` photos a label, and a queue of all of them, the last one gone; near and guess as a model would say"
-    ds = Dataset(path)
+    ds = Dataset.create(path)
     for label, color in LABELS.items():
         for i in range(n): ds.add(pattern(color, i), label)
     files, labels, queue = ds.files(), list(LABELS), []
@@ -181,7 +181,7 @@ def test_gone_and_damaged_photos_are_grey_with_their_reason(r, ds):
     assert at(ds, b) == '.removed'
 
 def test_queue_of_thousands_opens_at_once(tmp_path, monkeypatch):
-    ds, png = Dataset(tmp_path/'many'), pattern('red', 1)
+    ds, png = Dataset.create(tmp_path/'many'), pattern('red', 1)
     (ds.path/'cups').mkdir()
     for i in range(5000):
         (ds.path/'cups'/f'cups_{i:016x}.png').write_bytes(png)

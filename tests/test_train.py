@@ -18,7 +18,7 @@ def photo(label, i):
 def dataset(path, same=False, **counts):
     "So many photos of each label"
     from eyewear.dataset import Dataset
-    ds = Dataset(path/'photos')
+    ds = Dataset.create(path/'photos')
     for k, (label, n) in enumerate(counts.items()):
         (ds.path/label).mkdir(exist_ok=True)
         for i in range(n): ds.add(photo('cups', 0) if same else photo(label, 1000*k+i), label, source='made up', image_url=f'{label}{i}')

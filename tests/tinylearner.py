@@ -19,7 +19,7 @@ def jpeg(img):
 
 def tiny_dataset(path, n=20, colours=COLOURS):
     "`n` photos of each colour, each with noise of its own"
-    ds, rng = Dataset(path), np.random.default_rng(0)
+    ds, rng = Dataset.create(path), np.random.default_rng(0)
     for label, colour in colours.items():
         for _ in range(n):
             photo = np.clip(colour+rng.normal(0, 60, (32,40,3))+rng.normal(0, 40, 3), 0, 255)
