@@ -39,8 +39,9 @@ def match_labels(
         del todo[:n]
     return list(dict.fromkeys(out))
 
-# %% ../nbs/parts/own.ipynb #fc2ad61d
+# %% ../nbs/parts/own.ipynb #dbf2c929
 def _some(names): return ', '.join(names[:20])+', ..'*(len(names)>20)
+def _asked(labels): return 'LABELS='+','.join(f'"{o}"' if ',' in o else o for o in labels)[:200]
 
 def check_labels(
     labels:list, # To use
@@ -48,14 +49,14 @@ def check_labels(
     source:str,  # For an error
 ):
     "A `SourceError` unless `labels` are at least two, are in the source, and can be told apart on every disk"
-    asked,source,twins = printable(f'LABELS={_some(labels)}'),printable(source),{}
+    source,twins = printable(source),{}
     for o in labels:
         if printable(o)!=o: raise SourceError(f'{source}: the name {printable(o)} is not UTF-8 here; rename the folder, or set PYTHONUTF8=1')
         if why := label_problem(o): raise SourceError(f'{source}: {o!r} cannot be a label, it {why}; give it another name')
         twin = twins.setdefault(o.casefold(), o)
         if twin!=o: raise SourceError(f'{source}: {twin} and {o} are the same folder on many disks; rename one, or choose with LABELS=')
     miss = [o for o in labels if o not in there]
-    if miss: raise SourceError(f'{asked}: {source} has no {_some(miss)}; it has {printable(_some(there)) or "none at all"}')
+    if miss: raise SourceError(f'{printable(_asked(labels))}: {source} has no {_some(miss)}; it has {printable(_some(there)) or "none at all"}')
     if len(labels)<2: raise SourceError(f'{source}: {_some(labels) or "no label"} is not enough to tell apart; it takes two labels or more')
 
 # %% ../nbs/parts/own.ipynb #7a51adab
