@@ -8,8 +8,8 @@ Docs: https://OWNER.github.io/eyewear/parts/own.html.md"""
 __all__ = ['plain_label', 'match_labels', 'check_labels', 'label_folders', 'folder_photos', 'listed_photos', 'source_path',
            'source_name', 'own_photos']
 
-# %% ../nbs/parts/own.ipynb #5ea69af0
-import os,unicodedata
+# %% ../nbs/parts/own.ipynb #962cf972
+import os,sys,unicodedata
 from pathlib import Path
 
 from .core import SourceError,is_hidden,is_photo_name,label_problem,printable,sha256
@@ -39,7 +39,9 @@ def match_labels(
         del todo[:n]
     return list(dict.fromkeys(out))
 
-# %% ../nbs/parts/own.ipynb #dbf2c929
+# %% ../nbs/parts/own.ipynb #9c32e572
+_utf8 = '' if sys.getfilesystemencoding()=='utf-8' else ', or set PYTHONUTF8=1'
+
 def _some(names): return ', '.join(names[:20])+', ..'*(len(names)>20)
 def _asked(labels): return 'LABELS='+','.join(f'"{o}"' if ',' in o else o for o in labels)[:200]
 
@@ -51,7 +53,7 @@ def check_labels(
     "A `SourceError` unless `labels` are at least two, are in the source, and can be told apart on every disk"
     source,twins = printable(source),{}
     for o in labels:
-        if printable(o)!=o: raise SourceError(f'{source}: the name {printable(o)} is not UTF-8 here; rename the folder, or set PYTHONUTF8=1')
+        if printable(o)!=o: raise SourceError(f'{source}: the name {printable(o)} is no text in {sys.getfilesystemencoding()}; rename the folder{_utf8}')
         if why := label_problem(o): raise SourceError(f'{source}: {o!r} cannot be a label, it {why}; give it another name')
         twin = twins.setdefault(o.casefold(), o)
         if twin!=o: raise SourceError(f'{source}: {twin} and {o} are the same folder on many disks; rename one, or choose with LABELS=')
@@ -76,7 +78,7 @@ def _unwrap(path):
         path = inside[0]
     return path
 
-# %% ../nbs/parts/own.ipynb #03cbf7a3
+# %% ../nbs/parts/own.ipynb #c1eab6b9
 def _parts(path):
     "The parts of a dataset (train, test, ..) in `path` that hold the folders of the labels"
     inside = _inside(path)
@@ -84,12 +86,12 @@ def _parts(path):
     parts = [o for o in named if _inside(o)]
     if named and len(named)==len(inside) and not parts:
         raise SourceError(f'{path}: {_some([o.name for o in named])} hold photos and no labels; put the photos into folders, as in {named[0].name}/cups/1.jpg')
-    if len(parts)<2 and len(named)<len(inside): return []
+    if not parts or (len(parts)==1 and len(named)<len(inside)): return []
     left = [f'{o.name}/' for o in inside if o not in parts]
     print(f'{_some([f"{o.name}/" for o in parts])}: taken together, to be split anew'+(f'; {printable(_some(left))} left out' if left else ''))
     return parts
 
-# %% ../nbs/parts/own.ipynb #e3b55b2b
+# %% ../nbs/parts/own.ipynb #f243bdd1
 def label_folders(
     path:Path, # A folder
 )->dict:       # label -> its folders, more than one where parts are put together
@@ -100,6 +102,8 @@ def label_folders(
     for holder in holders:
         loose += len(_loose(holder))
         for o in _inside(holder): found.setdefault(plain_label(o.name), []).append(o)
+    if not found and not loose and any(o.is_dir() for o in top.iterdir()):
+        raise SourceError(printable(f'{path}: no folders but empty, hidden or made by eyewear; name the folder that holds those of your labels'))
     if not found:
         raise SourceError(printable(f'{path}: {loose} photos and no folders; put those of each label into a folder, as in {path.name}/cups/1.jpg, '
             'or name a list with the columns label and file'))
