@@ -92,7 +92,7 @@ def server_log()->logging.Logger: # Writes to the terminal, whatever a notebook 
     "Where the owner of a page reads what went wrong"
     log = logging.getLogger('eyewear.page')
     if not log.handlers:
-        try: where = open(sys.stderr.fileno(), 'w', closefd=False)
+        try: where = open(sys.stderr.fileno(), 'w', encoding='utf-8', errors='backslashreplace', closefd=False)
         except (OSError, ValueError, AttributeError): where = sys.__stderr__
         log.addHandler(logging.StreamHandler(where))
     return log

@@ -51,7 +51,7 @@ def is_list(
     path:Path, # Any path; need not exist
 )->bool:       # Is it a list by its name, and no folder?
     "Whether `path` is called like a list"
-    return Path(path).suffix.lower() in list_suffixes and not Path(path).is_dir()
+    return Path(path).suffix.lower() in list_suffixes and not os.path.isdir(path)
 
 def _plain(name): return '_'.join(str(name).lower().split())
 

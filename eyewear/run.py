@@ -14,10 +14,9 @@ from fastcore.script import call_parse
 from .core import *
 from .dataset import *
 from .download import source_names
-from .filelist import is_list
 from .execute import lessons,run_lessons,start_afresh
 from .score import say_error
-from .sources import folder_labels,read_urls
+from .own import own_photos,source_path
 
 # %% ../nbs/parts/run.ipynb #6288e3dc
 def _figure(f): return say_error(f) or 'not known (no right labels)'
@@ -39,19 +38,18 @@ def summary(
 @cli(again='the same command starts anew, with the photos that are here already')
 def main(
     source:str=None, # auto, practice, bing, openverse, a folder with a folder per label, or a CSV of addresses
-    limit:int=None,  # Photos a label (150)
-    labels:str=None, # Labels to use, separated by commas
+    limit:str=None,  # Photos a label (150)
+    labels:str=None, # Labels to use, separated by commas; one with a comma in double quotes
     port:int=8866,   # Port of the app
     serve:int=1,     # 0: stop before the app
     save:int=0,      # 1: run lesson 06 too, and keep the outputs in the notebooks
 ):
     "Run lessons 01 to 05, print what came out, and serve the app"
-    if source and Path(source).expanduser().exists(): source = str(Path(source).expanduser().resolve())
+    if source and os.path.exists(source_path(source)): source = str(source_path(source))
     for k,v in dict(SOURCE=source, LIMIT=limit, LABELS=labels).items():
         if v is not None: os.environ[f'EYEWEAR_{k}'] = str(v)
     asked = settings()
-    if is_list(asked.source): read_urls(asked.source) # Says so at once where there is no such file or folder
-    elif asked.source not in source_names(): folder_labels(asked.source, source_names()[1:])
+    if asked.source not in source_names(): own_photos(asked.source, source_names()[1:]) # Says so at once where there is no such file or folder
     if serve:
         from eyewear.serve import free_port
         free_port(port)

@@ -62,7 +62,7 @@ def test_licence_is_whole():
 
 FLOORS = dict(core=0, draw=0, places=0, photo=1, drop=1, guard=1, near=1, robust=2, journal=1, split=1, filelist=1, fetchmodel=1, backbone=2, fit=3, predict=2, heat=3, manifest=2, dataset=3,
               attribution=4, key=4, odd=4, practice=4, pkl=4, review=4, answer=4, correct=4, fetch=4, sheet=4, photocache=4, training=4, calibrate=5, photomap=5,
-              views=5, score=5, sources=5, table=5, worker=5, again=6, batch=6, download=7, clean=8, train=9, card=9, interpret=10, export=10, app=10, serve=10, execute=10, run=11)
+              views=5, score=5, own=5, follow=5, sources=6, table=5, worker=5, again=6, batch=6, download=7, clean=8, train=9, card=9, interpret=10, export=10, app=10, serve=10, execute=10, run=11)
 LIGHT = 'batch', 'core', 'photo', 'dataset', 'drop', 'fetchmodel', 'predict', 'review', 'photomap', 'places', 'guard', 'answer', 'correct', 'app', 'table', 'worker'
 
 def imports(module):
