@@ -9,15 +9,15 @@ def main():
     from eyewear.clean import clean
     from eyewear.dataset import Dataset
     from eyewear.interpret import cross_probs
-    from eyewear.sources import folder_labels, folder_photos
+    from eyewear.own import own_photos
     from eyewear.train import get_learner, get_backbone, usual_epochs, wilson
     rows = []
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
         ds = Dataset.create(f'{home}/real')
-        path, labels = folder_labels(folder)
-        for label in [o for o in labels if o != 'offtopic']:
-            for found in folder_photos(path/label, 10**6): ds.add(found.load(), label, source='folder')
+        labels = {o: photos for o, photos in own_photos(folder).items() if o != 'offtopic'}
+        for label, photos in labels.items():
+            for found in photos: ds.add(found.load(), label, source='folder')
         clean(ds)
         backbone = get_backbone(os.environ.get('ARCH', 'tf_efficientnet_lite0'))
         learn = get_learner(ds, backbone)

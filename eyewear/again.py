@@ -8,21 +8,28 @@ Docs: https://OWNER.github.io/eyewear/parts/again.html.md"""
 __all__ = ['download_again']
 
 # %% ../nbs/parts/again.ipynb #410e95ff
+import re
 from pathlib import Path
 
-from .core import SourceError,home,sha256,write_file
+from .core import SourceError,home,label_problem,printable,sha256,write_file
 from .dataset import Dataset
 from .fetch import Found,fetch
+from .filelist import files_below,is_list,is_web
+from .follow import why_gone
 from .journal import read_table
+from .own import source_path
 from .practice import practice_photos
 
 # %% ../nbs/parts/again.ipynb #496f40a9
 def _read_manifest(path):
-    "The rows of a `manifest.csv`, as dicts"
+    "The rows of a `manifest.csv` whose photos came, as dicts"
     try: head,rows,_ = read_table(Path(path))
-    except OSError as e: raise SourceError(f'{path}: cannot be read ({e.strerror})') from e
-    if not rows or not {'label','image_url','sha256','source'}<=set(head): raise SourceError(f'{path}: no manifest of a dataset (label, image_url, sha256 and source)')
-    return [r for r in rows if r['sha256']]
+    except OSError as e: raise SourceError(printable(f'{path}: cannot be read ({e.strerror})')) from e
+    if not rows or not {'label','image_url','sha256','source'}<=set(head):
+        raise SourceError(printable(f'{path}: no manifest of a dataset (label, image_url, sha256 and source)'))
+    for r in rows:
+        if why := label_problem(r['label']): raise SourceError(printable(f'{path}: the label {r["label"][:100]!r} {why}; is this manifest from someone you trust?'))
+    return [r for r in rows if r['sha256'] and r.get('reason')!=why_gone]
 
 # %% ../nbs/parts/again.ipynb #81b5468c
 def _drawn(rows):
@@ -30,19 +37,27 @@ def _drawn(rows):
     todo = {}
     for r in rows:
         if r['source']!='practice': continue
-        seed,limit = r['image_url'].split(':')[1].split('/')[:2]
-        todo.setdefault((int(seed),int(limit)), []).append(r)
-    return {p['image_url']: p['bytes'] for (seed,limit),rs in todo.items() for p in practice_photos(limit, list(dict.fromkeys(r['label'] for r in rs)), seed)}
+        m = re.match(r'practice:(\d{1,9})/(\d{1,4})/', r['image_url'])
+        if not m: raise SourceError(printable(f'{r["image_url"][:100]!r} is no practice portrait; is this manifest from someone you trust?'))
+        todo.setdefault((int(m[1]),int(m[2])), []).append(r['label'])
+    return {p['image_url']: p['bytes'] for (seed,limit),labels in todo.items() for p in practice_photos(limit, list(dict.fromkeys(labels)), seed)}
 
-def _again(row, drawn, folder):
+def _files(folder):
+    "address -> file, in a copy of the folder that the photos were in"
+    root = source_path(folder)
+    root = root.parent if is_list(root) else root
+    return {Found(f.relative_to(root).as_posix()).address: f for f in files_below(root)}
+
+def _again(row, drawn, files):
     "`Found` for a row of a manifest"
     url,load = row['image_url'],None
     def from_folder():
-        if folder is None: raise FileNotFoundError(2, f"it was a file in the folder of {row['source']}; name a copy of it with --source")
-        return (Path(folder)/url).read_bytes()
+        if files is None: raise FileNotFoundError(2, f"it was a file in the folder of {row['source']}; name a copy of it with --source")
+        if url not in files: raise FileNotFoundError(2, 'no such file in the copy of the folder')
+        return files[url].read_bytes()
     if url in drawn: load = lambda: drawn[url]
-    elif not url.startswith(('http://','https://')): load = from_folder
-    return Found(url, row['page_url'], row.get('title') or '', row['licence'], row['creator'], load, row['sha256'])
+    elif not is_web(url): load = from_folder
+    return Found(url, *(row.get(k) or '' for k in ('page_url','title','licence','creator')), load, row['sha256'])
 
 # %% ../nbs/parts/again.ipynb #24dfafce
 def download_again(
@@ -54,10 +69,11 @@ def download_again(
     rows = _read_manifest(manifest)
     labels,old = list(dict.fromkeys(r['label'] for r in rows)),{(r['label'],r['image_url']): r for r in rows}
     path,name = home()/f'again-{sha256(Path(manifest).read_bytes())[:6]}',rows[0]['source']
-    ds,drawn = Dataset.create(path, labels, source=str(manifest), name=name),_drawn(rows)
-    fetch(ds, {o: ('', [_again(r, drawn, folder) for r in rows if r['label']==o]) for o in labels}, len(rows), **kwargs)
+    drawn,files = _drawn(rows),_files(folder) if folder else None
+    ds = Dataset.create(path, labels, source=str(source_path(manifest)), name=name)
+    fetch(ds, {o: ('', [_again(r, drawn, files) for r in rows if r['label']==o]) for o in labels}, len(rows), **kwargs)
     for r in ds.rows:
-        if o := old.get((r['label'],r['image_url'])): r.update({k: o[k] for k in ('source','query','group')})
+        if o := old.get((r['label'],r['image_url'])): r.update({k: o.get(k, r[k]) for k in ('source','query','group')})
     ds.save()
     _say(ds, len(rows))
     log = Path(manifest).with_name('decisions.jsonl')

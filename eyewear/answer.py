@@ -98,7 +98,7 @@ def csv_link(
 # %% ../nbs/parts/answer.ipynb #769f80c1
 def app_css()->str: # HTML
     "The style sheet of the page"
-    return f'<style>{(Path(__file__).parent/"static"/"app.css").read_text()}</style>'
+    return f'<style>{(Path(__file__).parent/"static"/"app.css").read_text(encoding="utf-8")}</style>'
 
 def examples(clf:Classifier)->list: # (text for a screen reader, file name, bytes), as `PhotoDrop` takes them
     "Drawn portraits to try `clf` with, where it has learned from such"

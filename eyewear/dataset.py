@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from fastcore.basics import patch
 from .core import *
+from .photo import storable
 from .journal import DecisionLog,append_line,is_name,refuse_link
 from .manifest import Manifest
 from .split import split_groups

@@ -10,13 +10,14 @@ __all__ = ['query_dict', 'eyewear_types', 'sources', 'draw_practice', 'choose_la
 
 # %% ../nbs/01_download.ipynb #54e29466
 import os
-from pathlib import Path
 
 from fastcore.script import call_parse
 from .attribution import write_attribution
-from .core import SourceError,cli,home,need,settings,write_file
+from .core import SourceError,cli,home,need,photo_limit,printable,read_labels,settings,write_file
 from .dataset import Dataset,read_marks
-from .fetch import fetch
+from .fetch import fetch,first_failure
+from .follow import follow
+from .own import check_labels,match_labels,own_photos,source_name,source_path
 from .sources import *
 
 # %% ../nbs/01_download.ipynb #76c23877
@@ -47,13 +48,11 @@ def choose_labels(
     source:str='',    # Name of the source, for an error
 )->list:              # Labels to use
     "Which labels of a source to use; what is left out is printed"
-    out = list(dict.fromkeys(labels or (eyewear_types if set(eyewear_types)<=set(there) else there)))
-    miss,bad = [o for o in out if o not in there],[o for o in out if Path(o).name!=o or o.startswith('.')]
-    if bad: raise SourceError(f'LABELS={",".join(out)}: {bad[0]} cannot be the name of a folder')
-    if miss: raise SourceError(f'LABELS={",".join(out)}: {source} has no {", ".join(miss)}; it has {", ".join(there) or "none at all"}')
-    if len(out)<2: raise SourceError(f'{source}: {", ".join(out) or "no label"} is not enough to tell apart; it takes two labels or more')
+    usual = eyewear_types if set(eyewear_types)<=set(there) else there
+    out = match_labels(labels or usual, there)
+    check_labels(out, there, source)
     left = ', '.join(f'{o}/' for o in there if o not in out)
-    if left: print(f'{left}: left out (no label of {"LABELS" if labels else "query_dict"})')
+    if left: print(printable(f'{left}: left out (no label of {"LABELS" if labels else "query_dict"})'))
     return out
 
 # %% ../nbs/01_download.ipynb #9df76f2b
@@ -65,13 +64,9 @@ def plan(source, labels, limit, **kwargs):
     if source in sources:
         use = choose_labels(list(labels or query_dict), labels, source)
         return use,{o: (query_dict.get(o, o), sources[source](query_dict.get(o, o), limit, **kwargs)) for o in use}
-    if str(source).endswith('.csv'):
-        found = read_urls(source)
-        use = choose_labels(list(found), labels, source)
-        return use,{o: ('', found[o]) for o in use}
-    folder,there = folder_labels(source, source_names()[1:])
-    use = choose_labels(there, labels, source)
-    return use,{o: ('', folder_photos(folder/o, limit)) for o in use}
+    there = own_photos(source, source_names()[1:])
+    use = choose_labels(list(there), labels, source)
+    return use,{o: ('', list(there[o])) for o in use}
 
 # %% ../nbs/01_download.ipynb #b4dcb0cb
 def _other_words(path, words):
@@ -89,14 +84,17 @@ def _place(source, limit, labels, adult_filter_off=False, say=False):
     if say: print(f'{path.name}/ has photos that other words have found: using {own.name}/')
     return own
 
-def _check(ds, source, wanted, limit, ended):
-    "Note which labels are complete; an error where a label has no photo at all"
+def _search(ds, source, wanted, limit, **kwargs):
+    "Fetch the photos of the labels that are not complete; an error where a label has no photo at all"
+    wanted = {o:w for o,w in wanted.items() if o not in ds.marks.get('done', [])}
+    ended = fetch(ds, wanted, limit, source, **kwargs) if wanted else {}
+    if wanted: ds.mark(cleaned=False)
     for label,(query,_) in wanted.items():
-        n,why = sum(r['label']==label and r['status']!='failed' for r in ds.rows),ended[label]
+        n,why = sum(r['label']==label and r['status']!='failed' for r in ds.rows),ended[label] or first_failure(ds, label)
         if not n and why: raise SourceError(f'{source}: no photos for {label} ({why}); check the network and run again, or use SOURCE=practice')
         if not n: raise SourceError(f'{source}: no photos for {label}, searched for as {query!r}; try other words in query_dict')
-        if why: print(f'  {label}: {n} of {limit} came ({why}); run again for the rest')
-        elif source in sources: ds.mark(done=[*ds.marks.get('done', []), label])
+        if ended[label]: print(f'  {label}: {n} of {limit} came ({why}); run again for the rest')
+        else: ds.mark(done=[*ds.marks.get('done', []), label])
 
 # %% ../nbs/01_download.ipynb #6b4ab5c6
 def download(
@@ -108,17 +106,17 @@ def download(
 )->Dataset:                      # The dataset, complete; its folder is under `home()`
     "Photos of each label on disk; what is there already is not fetched again"
     s = settings()
-    source,limit,labels = str(source or s.source),limit or s.limit,labels or s.labels
-    if limit<4: raise SourceError(f'LIMIT={limit}: give a whole number of photos a label, 4 or more')
+    source,labels = str(source or s.source),labels or s.labels
+    limit = photo_limit(s.limit if limit is None else limit)
     if source=='auto': return _auto(limit, labels, adult_filter_off, **kwargs)
     use,wanted = plan(source, labels, limit, **({'adult_filter_off':True} if adult_filter_off else {}))
     path = _place(source, limit, labels, adult_filter_off, say=True)
-    name = source if source in source_names() else Path(source).stem
-    full = source if source in source_names() else str(Path(source).expanduser().resolve())
-    ds = Dataset.create(path, use, source=full, name=name, limit=limit)
-    wanted = {o:w for o,w in wanted.items() if o not in ds.marks.get('done', [])}
+    own = None if source in source_names() else source_path(source)
+    name = source_name(own) if own else source
+    ds = Dataset.create(path, use, source=str(own or source), name=name, limit=limit)
     if source=='practice': draw_practice(ds, use, limit)
-    elif wanted: _check(ds, source, wanted, limit, fetch(ds, wanted, limit, name, **kwargs))
+    elif not own: _search(ds, source, wanted, limit, **kwargs)
+    elif follow(ds, {o: photos for o,(_,photos) in wanted.items()}, limit, name, **kwargs): ds.mark(cleaned=False)
     ds.mark(complete=True)
     write_file(home()/'current.txt', path.name)
     return Dataset(path)
@@ -135,21 +133,20 @@ def _auto(limit, labels, adult_filter_off, **kwargs):
 
 # %% ../nbs/01_download.ipynb #26bfb81a
 @call_parse
-@cli
+@cli(again='the same command goes on from what is on disk')
 def main(
-    source:str=None,             # auto, practice, bing, openverse, a folder with a folder per label, or a CSV with label,url
-    limit:int=None,              # Photos a label (150)
-    labels:str=None,             # Labels to use, separated by commas
+    source:str=None,             # auto, practice, bing, openverse, a folder with a folder per label, or a CSV with label,url or label,file
+    limit:str=None,              # Photos a label (150)
+    labels:str=None,             # Labels to use, separated by commas; one with a comma in double quotes
     adult_filter_off:bool=False, # Bing: switch SafeSearch off?
     from_manifest:str=None,      # The same photos again: a dataset's manifest.csv (--from will do)
 ):
     "Photos of each label into a dataset under $EYEWEAR_HOME"
     if from_manifest: from eyewear.again import download_again
-    ds = download_again(from_manifest, source) if from_manifest else download(
-        source, limit, [o.strip() for o in (labels or '').split(',') if o.strip()], adult_filter_off)
+    ds = download_again(from_manifest, source) if from_manifest else download(source, limit, read_labels(labels or ''), adult_filter_off)
     write_attribution(ds)
     for label,n in ds.counts().items(): print(f'{n:5} {label}')
-    print(f'{sum(ds.counts().values()):5} photos from {ds.source} in {ds.path}')
+    print(printable(f'{sum(ds.counts().values()):5} photos from {ds.source} in {ds.path}'))
 
 # %% ../nbs/01_download.ipynb #273ef4b6
 def load_dataset()->Dataset: # `$EYEWEAR_SOURCE`'s where that is set, else the one used last

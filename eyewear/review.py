@@ -19,6 +19,7 @@ from pathlib import Path
 import anywidget,eyewear
 from fastcore.basics import patch
 from .core import *
+from .photo import open_photo
 from .dataset import *
 
 # %% ../nbs/parts/review.ipynb #7d10a001
@@ -218,7 +219,7 @@ def undo(self:Review)->tuple: # Names that are as before; sentences on what went
 def _plain(e, path):
     "What went wrong, without where on this machine; what nobody foresaw goes to the log of the server"
     if isinstance(e, EyewearError): return str(e).replace(f'{path}{os.sep}', '').replace(str(path), 'the dataset')
-    with suppress(OSError, ValueError), open(sys.stderr.fileno(), 'w', closefd=False) as f: traceback.print_exception(e, file=f)
+    with suppress(OSError, ValueError), open(sys.stderr.fileno(), 'w', encoding='utf-8', errors='backslashreplace', closefd=False) as f: traceback.print_exception(e, file=f)
     return getattr(e, 'strerror', None) or 'something went wrong; the log of the server says what'
 
 @patch

@@ -16,7 +16,7 @@ from .dataset import *
 from .download import source_names
 from .execute import lessons,run_lessons,start_afresh
 from .score import say_error
-from .sources import folder_labels,read_urls
+from .own import own_photos,source_path
 
 # %% ../nbs/parts/run.ipynb #6288e3dc
 def _figure(f): return say_error(f) or 'not known (no right labels)'
@@ -35,22 +35,21 @@ def summary(
 
 # %% ../nbs/parts/run.ipynb #4bd0846d
 @call_parse
-@cli
+@cli(again='the same command starts anew, with the photos that are here already')
 def main(
     source:str=None, # auto, practice, bing, openverse, a folder with a folder per label, or a CSV of addresses
-    limit:int=None,  # Photos a label (150)
-    labels:str=None, # Labels to use, separated by commas
+    limit:str=None,  # Photos a label (150)
+    labels:str=None, # Labels to use, separated by commas; one with a comma in double quotes
     port:int=8866,   # Port of the app
     serve:int=1,     # 0: stop before the app
     save:int=0,      # 1: run lesson 06 too, and keep the outputs in the notebooks
 ):
     "Run lessons 01 to 05, print what came out, and serve the app"
-    if source and Path(source).expanduser().exists(): source = str(Path(source).expanduser().resolve())
+    if source and os.path.exists(source_path(source)): source = str(source_path(source))
     for k,v in dict(SOURCE=source, LIMIT=limit, LABELS=labels).items():
         if v is not None: os.environ[f'EYEWEAR_{k}'] = str(v)
     asked = settings()
-    if asked.source.endswith('.csv'): read_urls(asked.source) # Says so at once where there is no such file or folder
-    elif asked.source not in source_names(): folder_labels(asked.source, source_names()[1:])
+    if asked.source not in source_names(): own_photos(asked.source, source_names()[1:]) # Says so at once where there is no such file or folder
     if serve:
         from eyewear.serve import free_port
         free_port(port)
@@ -70,6 +69,7 @@ def app(
     visitors:int=None,  # How many people at once; by default as many as the memory holds, at most 30
     pool:int=1,         # Pages made ahead, so that they open at once
     frame:str='',       # The one site that may show the app in a frame, as https://huggingface.co
+    host:str='',        # Name by which a proxy on this machine shows the app to others, as app.example.org
     corrections:str='', # Folder for photos whose answer a visitor has corrected, with consent; none are kept by default
     demo:bool=False,    # Train a small model on drawn practice portraits, once, and serve that?
 ):
@@ -78,7 +78,7 @@ def app(
     if corrections:
         os.environ['EYEWEAR_CORRECTIONS'] = str(Path(corrections).expanduser().resolve())
         Dataset.create(os.environ['EYEWEAR_CORRECTIONS']) # Says so now where it cannot be written to
-    serve(_demo_model() if demo else model, port, ip, visitors, pool, frame)
+    serve(_demo_model() if demo else model, port, ip, visitors, pool, frame, host)
 
 def _demo_model():
     "A model of 60 drawn portraits a label, trained where there is none yet"
@@ -114,31 +114,28 @@ def clean(
 
 # %% ../nbs/parts/run.ipynb #987f2f8e
 @call_parse
-@cli
+@cli(again='a file named by --out is as it was, and with --engine ray the same command goes on')
 def predict(
-    *paths:str,       # Photos, folders of photos, and lists of them (.csv, .parquet)
+    *paths:str,       # Photos, folders of photos, lists of them (.csv, .parquet), web addresses
     model:str=None,   # Model file; by default $EYEWEAR_MODEL, else the newest run's, else deploy/eyewear.onnx
     out:str=None,     # CSV file to write; standard output by default. With `--engine ray` a folder, for Parquet
     check:bool=False, # Say whether a model is found and answers, and do nothing else
     column:str=None,  # Column of a list that names the photos; `file`, `path`, `url`, .. by default
-    engine:str=None,  # `ray`: one process for each core, here or on a cluster; photos may be web addresses
+    engine:str=None,  # `ray`: one process for each core, here or on a cluster
     address:str=None, # Of a Ray cluster; this machine alone by default
     workers:int=0,    # Processes of `--engine ray`; one for each core by default
 ):
     "Write a line of CSV for each photo: its label, and the probability of every label"
-    from eyewear.predict import check_model,predict_files
+    from eyewear.predict import check_model
+    from eyewear.table import predict_files
     if check:
         try: return print(check_model(model))
         except ModelError as e: raise SystemExit(f'eyewear: {e}')
     if not paths: raise PhotoError('no photo was named; give files or folders, as in `eyewear-predict my_photos`')
     if engine not in (None,'ray'): raise EyewearError(f'--engine {engine}: there is `ray`, and without `--engine` a plain loop')
     if engine and not out: raise EyewearError('--engine ray writes Parquet: name a folder for it, as in `--out answers`')
-    try:
-        if engine:
-            from eyewear.batch import classify
-            n = classify(paths, out, model, column, address, workers)
-        else: n = predict_files(paths, model, out, column)
-    except BrokenPipeError: # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    if out: print(f'{n} photo(s) classified; the table is {out}', file=sys.stderr)
+    if engine:
+        from eyewear.batch import classify
+        n = classify(paths, out, model, column, address, workers)
+    else: n = predict_files(paths, model, out, column)
+    if out: print(f'{n} photo(s) classified; the table is {printable(out)}', file=sys.stderr)

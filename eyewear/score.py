@@ -73,5 +73,5 @@ def read_bench(
 )->dict:      # `machine`, `date`, `rows` and what the script adds; without rows where it has not run
     "What a benchmark found"
     for o in ('benchmarks','../benchmarks'):
-        if (path := Path(o)/'results'/f'{name}.json').exists(): return json.loads(path.read_text())
+        if (path := Path(o)/'results'/f'{name}.json').exists(): return json.loads(path.read_text(encoding='utf-8'))
     return dict(machine='no table here: `make bench` makes it', date='', rows=[])

@@ -79,7 +79,7 @@ def read_training(
     ds:Dataset, # To repeat it on
 )->dict:        # What the training was
     "The training of another run, if `ds` is what it learned from"
-    try: old = json.loads(Path(path).read_text())['training']
+    try: old = json.loads(Path(path).read_text(encoding='utf-8'))['training']
     except OSError as e: raise EyewearError(f'{path}: cannot be read ({e.strerror}); give the summary.json of a run') from e
     except (ValueError, KeyError, TypeError):
         raise EyewearError(f'{path}: no record of a training in it; give the summary.json of a run') from None

@@ -3,7 +3,8 @@ from itertools import islice
 import pytest
 from eyewear import sources
 from eyewear.core import SourceError
-from eyewear.sources import bing, bing_answers, openverse, read_urls
+from eyewear.own import own_photos
+from eyewear.sources import bing, bing_answers, openverse
 from photohost import PhotoHost, login, repeating, urllib_goes_to
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_urls_into_a_dataset(host, tmp_path, monkeypatch):
 @pytest.mark.parametrize('text', ['', 'label,url\n', 'a,b\n1,2\n', '\x00\x01'])
 def test_bad_lists(tmp_path, text):
     (tmp_path/'m.csv').write_text(text)
-    with pytest.raises(SourceError, match='m.csv'): read_urls(tmp_path/'m.csv')
+    with pytest.raises(SourceError, match='m.csv'): own_photos(tmp_path/'m.csv')
 
 def test_a_source_of_ones_own(host, tmp_path, monkeypatch):
     from eyewear import download as dl
