@@ -226,9 +226,9 @@ def _transform(
 def _black_and_white(
     img:Image.Image, # Of one channel, of more than 8 bits
 )->tuple:            # The value that becomes black, and the one that becomes white
-    """0 and 65,535 in a PNG, as in a browser. Elsewhere the usual white (1, 255 or 65,535) that fits the values. Where none
+    """Those of 16 bits in a PNG, as in a browser. Elsewhere the usual white (1, 255 or 65,535) that fits the values. Where none
     does, what the values span. One in a thousand at either end is left out of account, and so is what is no number"""
-    if img.format=='PNG': return 0,65535
+    if img.format=='PNG': return 127.5,127.5+255*256 # Rounded, that is the upper of two bytes
     some = img.resize([min(o, 1000) for o in img.size], Image.Resampling.NEAREST)
     values = np.asarray(some, float)
     values = values[np.isfinite(values)]
@@ -303,11 +303,12 @@ def _reduce(
     head:bytes,      # Start of the file
 ):
     "Have a JPEG or a JPEG 2000 decoded at a fraction of its size, where that leaves enough"
-    if img.format in ('JPEG', 'MPO'): img.draft(None, [-(-o*side//max(img.size)) for o in img.size])
+    need = [max(-(-o*side//max(img.size)), min(o, side//4)) for o in img.size] # A long photo keeps some height: its edge may lie within a pixel
+    if img.format in ('JPEG', 'MPO'): img.draft(None, need)
     if img.format!='JPEG2000': return
     at = head.find(b'\xff\x52') # The marker before the coding style, which says how often the photo was halved
     halved = head[at+9] if 0<=at<len(head)-9 else 0
-    times = min(halved, max(0, (max(img.size)//side).bit_length()-1))
+    times = min(halved, max(0, min(o//n for o,n in zip(img.size, need)).bit_length()-1))
     img.reduce = times
     left = img.width*img.height>>(2*times)
     if left>max_pixels//4: raise PhotoError(f'a JPEG 2000 that decodes to {left:,} pixels at least; save it as a JPEG')

@@ -5,13 +5,13 @@ from PIL import Image
 from badphotos import chunk
 
 def scene(width=160, height=120):
-    "Something different in each quarter: sky, leaves, brick, and a lamp in the dark"
+    "Something different in each quarter: brick, leaves, sky, and a lamp in the dark"
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     a = np.empty((height, width, 3))
-    a[:] = np.stack([90+60*x, 150+40*y, 235-30*x], -1)
+    a[:] = np.stack([160+40*x, 90+40*y, 60+20*x], -1)
     left, low = x < .5, y > .5
-    a[~left & ~low] = np.stack([40+50*y, 150+80*x, 60+20*y], -1)[~left & ~low]
-    a[left & low] = np.stack([190+40*x, 80+50*y, 55+20*x], -1)[left & low]
+    a[~left & ~low] = np.stack([40+50*y, 160+80*x, 40+20*y], -1)[~left & ~low]
+    a[left & low] = np.stack([90+60*x, 150+40*y, 235-30*x], -1)[left & low]
     a[~left & low] = 30
     a[(x-.75)**2+(y-.75)**2 < .02] = 250, 230, 120
     return Image.fromarray(a.round().astype('uint8'))
@@ -120,7 +120,7 @@ def odd_pngs(img):
 def odd_others(img):
     other = img.transpose(Image.Transpose.ROTATE_180)
     out = {f'moves.{kind.lower()}':saved(img, kind, save_all=True, append_images=[other]*3, duration=100, **kw)
-           for kind, kw in (('GIF', {}), ('PNG', {}), ('WEBP', dict(lossless=True)), ('AVIF', dict(quality=95)))}
+           for kind, kw in (('GIF', {}), ('PNG', {}), ('WEBP', dict(lossless=True)), ('AVIF', dict(quality=95, range='limited')))} # Chromium takes all moving AVIFs for limited ones
     out |= {'plain.gif':saved(img, 'GIF'), 'hole.gif':saved(img.quantize(100), 'GIF', transparency=7), 'plain.bmp':saved(img, 'BMP'), 'clear.bmp':saved(img.convert('RGBA'), 'BMP')}
     out |= {'plain.webp':saved(img, 'WEBP', quality=95), 'p3.webp':saved(img, 'WEBP', lossless=True, icc_profile=P3), 'exif6.webp':saved(img, 'WEBP', lossless=True, exif=exif(6))}
     avif = saved(img, 'AVIF', quality=95)
