@@ -7,7 +7,7 @@ VENV, LIGHT = ROOT/'.venv', ROOT/'.venv-light'
 PYTHONS = (3,11), (3,13)                                       # oldest and newest that the pinned versions are tested with
 MACHINES = 'Linux x86_64', 'Linux aarch64', 'Darwin arm64'
 SIZES = {'Linux': 6.8, 'Darwin': 2.0, 'cpu': 2.1}              # GB in .venv; on Linux the index's torch brings CUDA
-LIGHT_ROOMS = 'core', 'dataset', 'predict', 'review', 'photomap', 'drop', 'app', 'serve', 'light'    # their tests run in the light environment too
+LIGHT_ROOMS = 'core', 'dataset', 'predict', 'review', 'photo', 'drop', 'app', 'serve', 'light'    # their tests run in the light environment too
 LIGHT_TOOLS = 'pytest', 'playwright', 'axe-playwright-python', 'onnx' # what those tests need beside `pip install .`
 
 def stop(msg):

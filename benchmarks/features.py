@@ -4,7 +4,8 @@ from pathlib import Path
 import torch
 from _report import report
 from eyewear.backbone import features, get_backbone, _last_layer
-from eyewear.core import PhotoError, open_photo
+from eyewear.core import PhotoError
+from eyewear.photo import open_photo
 from eyewear.practice import practice_photos
 
 N, BS, ROUNDS = 600, 32, 3

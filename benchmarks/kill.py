@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eyewear.core import PhotoError, open_photo
+from eyewear.core import PhotoError
+from eyewear.photo import open_photo
 from eyewear.dataset import Dataset
 from eyewear.fetch import Found, fetch
 

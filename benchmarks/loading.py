@@ -9,7 +9,8 @@ N, SIDE, ROUNDS = int(os.environ.get('PHOTOS_N', 600)), int(os.environ.get('SIDE
 def photos(home):
     "Drawn portraits, enlarged to `SIDE` as JPEGs, in two labels"
     from PIL import Image
-    from eyewear.core import PhotoError, open_photo
+    from eyewear.core import PhotoError
+    from eyewear.photo import open_photo
     from eyewear.dataset import Dataset
     from eyewear.practice import practice_photos
     ds = Dataset.create(f'{home}/large')

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 from _report import report
-from eyewear.core import PhotoError, open_photo
+from eyewear.core import PhotoError
+from eyewear.photo import open_photo
 from eyewear.draw import STYLES, background, person, render, warm
 from eyewear.near import boxes, near_limit, near_pairs, thumb
 from eyewear.practice import LABELS, portrait

@@ -25,7 +25,7 @@ def practice(seed, home):
 def real(folder):
     from eyewear.backbone import features, get_backbone
     from eyewear.odd import looks
-    from eyewear.core import open_photo
+    from eyewear.photo import open_photo
     files = sorted(f for f in Path(folder).glob('[!.]*/*') if f.is_file())
     seen = [looks(open_photo(f)) for f in files]
     print(f"real photos: darkest {min(o['grey'] for o in seen):.1f}, softest {min(o['sharp'] for o in seen):.1f}")

@@ -11,7 +11,7 @@ FEW, MANY, ROUNDS = 200, int(os.environ.get('MANY', 2000)), 100
 CHILD = '''
 import os, resource, sys, time
 from pathlib import Path
-from eyewear.predict import predict_files
+from eyewear.table import predict_files
 start = time.perf_counter()
 n = predict_files([sys.argv[1]], sys.argv[2], os.devnull)
 status = Path('/proc/self/status')                    # Linux: getrusage would count the parent's memory too
@@ -59,7 +59,7 @@ def folder_row(name, folder, model, floor):
     return dict(what=name, photos=int(n), seconds=seconds, ms_a_photo=seconds/n*1000, times_the_floor=seconds*1000/n/floor, peak_mb=round(peak))
 
 def main():
-    from eyewear.core import open_photo
+    from eyewear.photo import open_photo
     from fastai.learner import load_learner
     from eyewear.export import export_onnx
     from eyewear.pkl import export_pkl

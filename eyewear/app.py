@@ -15,7 +15,8 @@ from html import escape
 import ipywidgets as widgets
 from fastcore.basics import patch
 from .answer import *
-from .core import PhotoError,open_photo,server_log
+from .core import PhotoError,server_log
+from .photo import open_photo
 from .correct import Correct
 from .drop import Arrival,PhotoDrop
 from .predict import Classifier,ModelError,page_title

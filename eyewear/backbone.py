@@ -13,6 +13,7 @@ from contextlib import contextmanager,suppress
 from types import SimpleNamespace
 import numpy as np
 from .core import *
+from .photo import open_photo
 warnings.filterwarnings('ignore', category=FutureWarning, module='torch') # Between torch and timm: nothing that a reader can do about
 need('tutorial', 'training', 'torch', 'torchvision', 'timm', 'fastai')
 import torch

@@ -11,7 +11,8 @@ __all__ = ['classify']
 import os,shutil,socket,sys,tempfile
 from pathlib import Path
 from .core import *
-from .predict import Classifier,find_photos
+from .predict import Classifier
+from .table import check_out,expand,find_photos
 from .worker import Worker
 
 # %% ../nbs/parts/batch.ipynb #b31d4e9f
@@ -50,13 +51,15 @@ def _deal(todo, data, out, workers, address, web):
         cores = max(int(ray.cluster_resources()['CPU'])-1, 1)
         n = min(workers or cores, cores)
         size = min(256, len(todo)//(4*n)+1)
-        ds = ray.data.from_arrow([pa.table({'file':todo[i:i+size]}) for i in range(0, len(todo), size)])
+        names = [os.fsencode(o) for o in todo] # Arrow takes no text that is none
+        ds = ray.data.from_arrow([pa.table({'file':names[i:i+size]}) for i in range(0, len(names), size)])
         ds.map_batches(Worker, batch_size=32, batch_format='pyarrow', compute=ray.data.ActorPoolStrategy(size=n),
             fn_constructor_args=(data, str(Path.cwd()), notes, web)).write_parquet(str(out), min_rows_per_file=10_000)
     finally:
         if mine: ray.shutdown()
         shutil.rmtree(notes, ignore_errors=True)
 
+# %% ../nbs/parts/batch.ipynb #944efe58
 def classify(
     paths:list,               # Photos, folders and lists: see `find_photos`; a list may hold web addresses
     out:Path|str,             # Folder for the table
@@ -70,8 +73,13 @@ def classify(
     need('ray', '--engine ray', 'ray', 'pyarrow')
     os.environ.update({**_quiet, **os.environ})
     from pyarrow.dataset import dataset,field
-    data,out = Classifier(model).path.read_bytes(),Path(out).absolute()
-    done,found = _done(out, sha256(data)),[str(o).encode(errors='replace').decode() for o in find_photos(paths, column)]
-    if not found: raise PhotoError(f'{", ".join(map(str, paths))}: no photo in there; name a folder or a list that has some')
-    if todo := [o for o in found if o not in done]: _deal(todo, data, out, workers, address, kwargs)
+    data = Classifier(model).path.read_bytes()
+    out = Path(out).absolute()
+    if out.exists() and not out.is_dir(): raise EyewearError(f'{out}: a file; the table of --engine ray needs a folder')
+    check_out(out, expand(paths))
+    done = _done(out, sha256(data))
+    found = list(map(str, find_photos(paths, column)))
+    if not found: raise PhotoError(f'{short(", ".join(map(str, paths)))}: no photo in there; name a folder or a list that has some')
+    todo = [o for o in found if printable(o) not in done]
+    if todo: _deal(todo, data, out, workers, address, kwargs)
     return dataset(out, format='parquet').count_rows(filter=field('label').is_valid())

@@ -59,10 +59,12 @@ def ece(
 def fit_temperature(
     logits:np.ndarray, # `[n, labels]` of photos that were not learned from
     y:np.ndarray,      # `[n]` their labels as numbers
-)->float:              # Between 0.1 and 10; 1 without photos
-    "What to divide the logits by, so that the labels `y` are most probable"
+)->float:              # Between 1 and 10; 1 without photos
+    "What to divide the logits by, so that the labels `y` are most probable; never less than 1"
     def loss(t): return t*t/2-log_softmax(logits/np.exp(t), axis=1)[np.arange(len(y)),y].sum()
-    return float(np.exp(minimize_scalar(loss, bounds=(-np.log(10),np.log(10)), method='bounded').x)) if len(y) else 1.
+    if not len(y): return 1.
+    best = minimize_scalar(loss, bounds=(0,np.log(10)), method='bounded').x
+    return float(np.exp(best)) if loss(best)<loss(0) else 1.
 
 # %% ../nbs/parts/calibrate.ipynb #0f5e2930
 def plot_reliability(
@@ -150,4 +152,5 @@ def load_calibration(
         digest,head = a['marks'].tolist()
         nums = {k: None if np.isnan(a[k]) else a[k].item() for k in _numbers}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile): return None
+    if nums['temperature']<1: return None # Of an earlier version
     return SimpleNamespace(seen=a['seen'], digest=digest, head=head, **nums) if (digest,head)==(ds.digest(),_head_mark(learn)) else None

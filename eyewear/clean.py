@@ -11,7 +11,8 @@ __all__ = ['find_unreadable', 'exact_duplicates', 'twice_labelled', 'near_duplic
 # %% ../nbs/02_clean.ipynb #70631491
 from pathlib import Path
 
-from .core import DatasetError,MissingExtra,PhotoError,open_photo,read_record,record
+from .core import DatasetError,MissingExtra,PhotoError,read_record,record
+from .photo import open_photo
 from .dataset import Dataset
 from .download import load_dataset
 from .near import believable,join,near_limit,near_pairs,thumb

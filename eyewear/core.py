@@ -1,4 +1,4 @@
-"""Open a photo safely; say what went wrong in one line; know where things lie
+"""Say what went wrong in one line; know where your files are; name things
 
 Docs: https://OWNER.github.io/eyewear/core.html.md"""
 
@@ -6,20 +6,19 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 
 # %% auto #0
 __all__ = ['photo_suffixes', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError', 'MissingExtra', 'cli',
-           'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'write_file', 'run_dir',
-           'read_record', 'record', 'is_hidden', 'is_photo_name', 'label_problem', 'printable', 'open_photo',
-           'storable', 'sha256']
+           'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'is_stream', 'whole_file',
+           'write_file', 'run_dir', 'read_record', 'record', 'is_hidden', 'is_photo_name', 'label_problem', 'printable',
+           'short', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
-import csv,functools,hashlib,json,logging,os,sys,threading,warnings
+import csv,functools,hashlib,json,logging,os,shutil,sys,threading
+from contextlib import contextmanager
 from datetime import datetime
-from io import BytesIO
+from io import TextIOWrapper
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 from fastcore.script import is_cli
-from PIL import Image,ImageOps
 
 # %% ../nbs/00_core.ipynb #c0165dfc
 class EyewearError(Exception): "What a reader or visitor can put right: one line with the value and the next step"
@@ -32,22 +31,61 @@ class ModelError(EyewearError): "A model file that is missing, damaged or none o
 class MissingExtra(EyewearError): "A package of an extra that is not installed"
 
 # %% ../nbs/00_core.ipynb #5b2481f1
+def _output_fails(text=''):
+    "Why standard output takes no `text`, as an `OSError`; None where it does"
+    try: print(end=text, flush=True)
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # Else Python tries again at the very end
+        return e
+
+def _end(text, status=2):
+    "End a script with one line"
+    _output_fails()
+    print(f'eyewear: {text}', file=sys.stderr)
+    raise SystemExit(status)
+
+def _run_script(f, again, *args, **kwargs):
+    "Call `f` for somebody at a terminal"
+    for o in (sys.stdout, sys.stderr):
+        if isinstance(o, TextIOWrapper): o.reconfigure(errors='backslashreplace')
+    try:
+        result = f(*args, **kwargs)
+        if sys.stdout: sys.stdout.flush()
+        return result
+    except EyewearError as e: _end(printable(e))
+    except KeyboardInterrupt:
+        print(file=sys.stderr) # A terminal has written ^C
+        _end(f'stopped; {again}' if again else 'stopped', 130)
+    except OSError as e:
+        full = _output_fails('\n') # Was it standard output?
+        if isinstance(full, BrokenPipeError): return # `| head` has seen enough
+        if full: _end(f'standard output: cannot be written ({full.strerror}); free some space')
+        _end(printable(f'{e.filename}: {e.strerror}' if e.filename else e))
+
+# %% ../nbs/00_core.ipynb #e5d59281
 def cli(
-    f,  # The function behind a console script, to be wrapped by `call_parse`
-):      # `f`, whose `EyewearError` becomes one line and exit status 2 in a script
+    f=None,       # The function behind a console script, to be wrapped by `call_parse`
+    again:str='', # What the same command does after Ctrl-C, as the end of a sentence
+):                # `f`, whose `EyewearError` becomes one line and exit status 2 in a script
     "Let a console script end with a sentence in place of a traceback"
+    if f is None: return functools.partial(cli, again=again)
     @functools.wraps(f)
-    def _f(*args, **kwargs):
-        try: return f(*args, **kwargs)
-        except EyewearError as e:
-            if not is_cli(): raise
-            print(f'eyewear: {e}', file=sys.stderr)
-            raise SystemExit(2)
-        except KeyboardInterrupt:
-            if not is_cli(): raise
-            print('\neyewear: stopped; run the same command again and it goes on from what is on disk', file=sys.stderr)
-            raise SystemExit(130)
+    def _f(*args, **kwargs): return _run_script(f, again, *args, **kwargs) if is_cli() else f(*args, **kwargs)
     return _f
+
+# %% ../nbs/00_core.ipynb #b89823f8
+def _say_what_to_call():
+    "End the process where a module of eyewear was started in place of a command"
+    spec = getattr(sys.modules['__main__'], '__spec__', None)
+    module = spec.name if spec else ''
+    if not module.startswith('eyewear.') or module=='eyewear.__main__': return
+    from importlib.metadata import entry_points
+    command = module.replace('.', '-')
+    have = [o.name for o in entry_points(group='console_scripts')]
+    call = f'run `{command}`' if command in have else '`python -m eyewear` lists the commands'
+    _end(f'`python -m {module}` does nothing; {call}')
+
+_say_what_to_call()
 
 # %% ../nbs/00_core.ipynb #aa0adf0f
 def server_log()->logging.Logger: # Writes to the terminal, whatever a notebook does with its output
@@ -105,20 +143,45 @@ def settings()->SimpleNamespace: # `.source`, `.limit` (photos a label), `.label
     return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or 'auto', limit=limit, labels=labels)
 
 # %% ../nbs/00_core.ipynb #705a63c8
+def is_stream(
+    path:Path, # Any path; need not exist
+)->bool:       # Is it a device, a pipe or an open file of this process?
+    "Whether `path` is written to as it is"
+    path = Path(path)
+    if os.path.abspath(path).startswith(('/dev/std','/dev/fd/','/proc/')): return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+@contextmanager
+def whole_file(
+    path:Path, # File to write; its folder must exist
+):             # Yields a file for bytes; an `OSError` where it can't be written
+    "What is written takes the place of `path` at the end, or nothing does"
+    if is_stream(path):
+        with open(path, 'ab') as f: yield f
+        return
+    path = Path(os.path.realpath(path)) # A link stays one
+    if path.exists(): open(path, 'ab').close() # Fails now where it may not be written to
+    tmp = path.with_name(f'.{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.tmp')
+    try:
+        with open(tmp, 'wb') as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        if path.exists(): shutil.copymode(path, tmp)
+        os.replace(tmp, path)
+    except BaseException:
+        tmp.unlink(missing_ok=True)
+        raise
+
+# %% ../nbs/00_core.ipynb #f4e41a7e
 def write_file(
     path:Path,      # File to write; its folder must exist
     data:bytes|str, # What goes in
 ):
     "Write `path` as a whole or not at all"
-    tmp = Path(path).with_name(f'.{Path(path).name}.{os.getpid()}-{threading.get_ident()}.tmp')
     try:
-        with open(tmp, 'wb') as f:
-            f.write(printable(data).encode() if isinstance(data, str) else data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(tmp, path)
+        with whole_file(path) as f: f.write(printable(data).encode() if isinstance(data, str) else data)
     except OSError as e:
-        tmp.unlink(missing_ok=True)
         raise DatasetError(f'{path}: cannot be written ({e.strerror}); free some space or set EYEWEAR_HOME to a folder of yours') from e
 
 # %% ../nbs/00_core.ipynb #5dfc21bf
@@ -186,109 +249,15 @@ def printable(
     except UnicodeEncodeError: data = str(name).encode('utf-8', 'surrogatepass')
     return data.decode('utf-8', 'backslashreplace')
 
-# %% ../nbs/00_core.ipynb #251678ad
-_max_pixels = 90_000_000 # A file that claims more is taken for an attack on memory; Pillow's own limit is much the same
-_formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF JPEG2000 ICO PPM'.split() # What Pillow may try: none that runs a program, as EPS does
-Image.preinit() # Pillow loads most of them now, 30 ms, not with the first photo of a visitor
-
-warnings.filterwarnings('ignore', module=r'(PIL|pillow_heif)\b') # Once, as `catch_warnings` is not for threads
-
-def _heif(
-    head:bytes, # Start of the file
-    name:str,   # What to call it in an error
-)->list:        # What Pillow may try
-    "`_formats`, and HEIF where the file is one: its package is loaded then, not before"
-    if head[4:8]!=b'ftyp' or head[8:12] not in b'heic heix hevc heim heis mif1 msf1'.split(): return _formats
-    try: import pillow_heif
-    except ImportError:
-        if b'avif' in head: return _formats
-        raise PhotoError(f"{name}: a HEIC photo; to open it run `pip install pillow-heif`, or save it as a JPEG") from None
-    pillow_heif.register_heif_opener()
-    return [*_formats, 'HEIF']
-
-# %% ../nbs/00_core.ipynb #2b9034db
-def _rgb(img):
-    "`img` in RGB: 16 bits down to 8, transparency on white"
-    if img.mode.startswith(('I', 'F')):
-        a = np.nan_to_num(np.array(img, dtype='float32'), copy=False)
-        if a.max()>255: a /= 257
-        return Image.fromarray(a.clip(0, 255, out=a).astype('uint8')).convert('RGB')
-    if not img.has_transparency_data: return img.convert('RGB')
-    white,img = Image.new('RGB', img.size, 'white'),img if img.mode=='RGBA' else img.convert('RGBA')
-    white.paste(img, mask=img)
-    return white
-
-def _upright(img):
-    "Turn `img` as its EXIF says; notes that make no sense turn nothing"
-    img.load()
-    try: ImageOps.exif_transpose(img, in_place=True)
-    except Exception: pass # The pixels are whole, and that is what counts
-    return img
-
-# %% ../nbs/00_core.ipynb #71646ee0
-def _source(src, name):
-    "A file to read from; a path is opened only where it cannot make you wait"
-    if isinstance(src, (str, Path)):
-        if not Path(src).exists(): raise PhotoError(f'{name}: there is no such file')
-        if not Path(src).is_file(): raise PhotoError(f'{name}: a folder or a device, not a file')
-        src = open(src, 'rb')
-    elif isinstance(src, (bytes, bytearray, memoryview)): src = BytesIO(src)
-    return src
-
-def open_photo(
-    src,                 # Path, bytes, open file or Pillow image
-    name:str|None=None,  # What to call it in an error; its path by default
-)->Image.Image:          # Upright, RGB, fully read; first frame of an animation
-    "Open a photo, or raise `PhotoError` on all that is no whole photo"
-    name,img,file,size = name or (str(src) if isinstance(src, (str, Path)) else 'the photo'),None,None,0
-    try:
-        if isinstance(src, Image.Image): img = src
-        else:
-            file = _source(src, name)
-            size,_,head,_ = file.seek(0, 2),file.seek(0),file.read(64),file.seek(0)
-            if not size: raise PhotoError(f'{name}: an empty file')
-            img = Image.open(file, formats=_heif(head, name))
-        if img.width*img.height>_max_pixels:
-            raise PhotoError(f'{name}: {img.width:,} x {img.height:,} pixels; at most {_max_pixels:,} are opened here')
-        return _rgb(_upright(src.copy() if img is src else img))
-    except PhotoError: raise
-    except Image.DecompressionBombError: raise PhotoError(f'{name}: claims far more than {_max_pixels:,} pixels') from None
-    except Image.UnidentifiedImageError: raise PhotoError(f'{name}: not a photo (no image format that is known here)') from None
-    except Exception as e: # Decoders raise all sorts of things on what an attacker has made
-        if img is None and isinstance(e, OSError) and e.strerror: raise PhotoError(f'{name}: cannot be read ({e.strerror})') from None
-        what,why = getattr(img, 'format', None) or 'photo',(str(e) or type(e).__name__).splitlines()[0][:120]
-        if 'truncated' in why.lower(): raise PhotoError(f'{name}: a truncated {what} (only {size:,} bytes came)') from None
-        raise PhotoError(f'{name}: a damaged {what} ({why})') from None
-    finally:
-        if isinstance(src, (str, Path)) and file: file.close()
-
-# %% ../nbs/00_core.ipynb #e4a74705
-_max_side = 1024 # px; longer photos are made smaller when they are stored
-
-def _plain(data):
-    "File ending where `data` can be stored as it is: upright, one frame, of no more than `_max_side`; else None"
-    try:
-        raw = Image.open(BytesIO(data), formats=_formats)
-        ok = raw.format in ('JPEG','PNG','WEBP') and raw.mode in ('RGB','L') and not raw.has_transparency_data
-        ok = ok and raw.getexif().get(274, 1)==1 and max(raw.size)<=_max_side and getattr(raw, 'n_frames', 1)==1
-        return {'JPEG':'jpg'}.get(raw.format, raw.format.lower()) if ok else None
-    except Exception: return None # A format or an EXIF that only `open_photo` puts up with
-
-# %% ../nbs/00_core.ipynb #72ff3339
-def storable(
-    data:bytes,       # A photo, as fetched
-    whole:bool=False, # Raise `PhotoError` where it is no whole photo?
-)->tuple:             # Bytes, file ending, width and height; the two are '' where it cannot be opened
-    "What to store of a photo: itself where it is plain, else an upright JPEG; what cannot be opened stays as it is"
-    try: img = open_photo(data)
-    except PhotoError:
-        if whole: raise
-        return data, 'jpg', '', ''
-    if ext := _plain(data): return data, ext, *img.size
-    img.thumbnail((_max_side, _max_side))
-    out = BytesIO()
-    img.save(out, 'JPEG', quality=92)
-    return out.getvalue(), 'jpg', *img.size
+# %% ../nbs/00_core.ipynb #5db30b0d
+def short(
+    name,      # Path, or text of any length
+    n:int=200, # Characters kept
+)->str:        # For one line of a message
+    "`printable(name)` in one line, without its middle where it is long"
+    text = str(name)
+    if len(text)>n: text = f'{text[:n//2]}..{text[-n//2:]}'
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in printable(text))
 
 # %% ../nbs/00_core.ipynb #59768a8d
 def sha256(data:bytes)->str: # 64 hex digits

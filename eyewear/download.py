@@ -133,7 +133,7 @@ def _auto(limit, labels, adult_filter_off, **kwargs):
 
 # %% ../nbs/01_download.ipynb #26bfb81a
 @call_parse
-@cli
+@cli(again='the same command goes on from what is on disk')
 def main(
     source:str=None,             # auto, practice, bing, openverse, a folder with a folder per label, or a CSV with label,url or label,file
     limit:str=None,              # Photos a label (150)

@@ -120,7 +120,7 @@ def save_outputs(
     import nbformat
     nb,done = nbformat.read(path, as_version=4),{c.id:c for c in client.nb.cells}
     for c in nb.cells:
-        if c.cell_type!='code' or done[c.id].source!=c.source: continue
+        if c.cell_type!='code' or c.id not in done or done[c.id].source!=c.source: continue # Changed since
         bar = lambda o: '0%|' in o.get('data', {}).get('text/plain', '') # A progress bar, as it was at its start
         c.outputs = [o for o in done[c.id].outputs if not (o.output_type=='stream' and o.name=='stderr' or bar(o))]
         for o in c.outputs: o.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)

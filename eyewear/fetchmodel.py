@@ -59,7 +59,9 @@ def _read(r, end):
     "The bytes of the answer `r`; a `ValueError` says what is wrong with it"
     if r.status_code!=200: raise ValueError(f'{r.status_code} {r.reason_phrase}')
     kind,size = r.headers.get('content-type', ''),r.headers.get('content-length', '')
+    packed = r.headers.get('content-encoding', '').strip()
     if 'html' in kind: raise ValueError('a web page, no model file')
+    if packed.lower() not in ('','identity'): raise ValueError(f'packed as {packed[:40]}, which was not asked for')
     data = bytearray()
     if size.isdigit() and int(size)>max_model: raise ValueError(f'{int(size):,} bytes, and {max_model:,} at most are taken')
     for piece in r.iter_bytes():

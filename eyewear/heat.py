@@ -47,7 +47,7 @@ def plot_heat(
     n:int=8,       # How many to show, at most
 ):
     "Photos with what speaks for the answer of the model on top"
-    from eyewear.core import open_photo
+    from eyewear.photo import open_photo
     from eyewear.predict import fit
     files = files[:n]
     maps = heat_maps(learn, files) if maps is None else maps[:n]

@@ -22,7 +22,7 @@ def _gives_way(old, new): return 'missing' in (old['status'],new['status']) or (
 
 # %% ../nbs/parts/manifest.ipynb #5c1f7d21
 def row_problem(
-    row:dict, # From a manifest: file, label, sha256, file_sha256, status
+    row:dict, # As in a manifest
 )->str:       # What is wrong with it; '' where nothing is
     "Why `row` can't be that of a photo in a dataset"
     label,file = row.get('label'),row.get('file') or ''
@@ -30,7 +30,8 @@ def row_problem(
     folder,_,name = file.rpartition('/')
     if file and (label_problem(folder) or not is_name(name) or not is_photo_name(name)): return f'the file {file[:60]!r} is no photo in the folder of a label'
     if not file and row.get('status') in ('ok','missing'): return 'it names no file'
-    if not all(str(row.get(k) or '0').isalnum() for k in ('sha256','file_sha256')): return 'a digest is none'
+    if not all(str(row.get(k) or '0').isalnum() for k in ('sha256','file_sha256')): return 'a digest of it is not one'
+    if not all(str(row.get(k) or '0').isdecimal() for k in ('width','height','bytes')): return 'its size is no number'
     return ''
 
 # %% ../nbs/parts/manifest.ipynb #258ec436
@@ -79,21 +80,23 @@ class Manifest:
         self._order.setdefault(row['label'], len(self._order))
         return row
 
-    def append(self,
-        row:dict, # Columns of the manifest; others are left out
-    )->dict:      # The row; status `duplicate` where these bytes stand under this label already
-        "Add a row, on disk at once"
-        row = {c: cell(row.get(c, '')) for c in self.columns}
-        if problem := row_problem(row): raise DatasetError(f'{self.manifest}: no row for this photo, as {problem}')
-        if self._old: self.save()
-        name = Path(row['file']).name
-        old = self._by_name.get(name) if row['status']=='ok' else None
-        if old and not _gives_way(old, row):
-            if row['source']=='by hand': return old
-            row.update(status='duplicate', reason=f'the same bytes as {name}')
-        head = [] if self.manifest.exists() and self.manifest.stat().st_size else [table_line(self.columns)]
-        append_line(self.manifest, '\n'.join([*head, table_line(row.values())]))
-        return self._take(row)
+# %% ../nbs/parts/manifest.ipynb #5c1f7d22
+@patch
+def append(self:Manifest,
+    row:dict, # Columns of the manifest; others are left out
+)->dict:      # The row; status `duplicate` where these bytes stand under this label already
+    "Add a row, on disk at once"
+    if problem := row_problem(row): raise DatasetError(f'{self.manifest}: no row for this photo, as {problem}')
+    row = {c: cell(row.get(c, '')) for c in self.columns}
+    if self._old: self.save()
+    name = Path(row['file']).name
+    old = self._by_name.get(name) if row['status']=='ok' else None
+    if old and not _gives_way(old, row):
+        if row['source']=='by hand': return old
+        row.update(status='duplicate', reason=f'the same bytes as {name}')
+    head = [] if self.manifest.exists() and self.manifest.stat().st_size else [table_line(self.columns)]
+    append_line(self.manifest, '\n'.join([*head, table_line(row.values())]))
+    return self._take(row)
 
 # %% ../nbs/parts/manifest.ipynb #afa26bd3
 @patch

@@ -12,7 +12,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
-from .core import MissingExtra,PhotoError,open_photo
+from .core import MissingExtra,PhotoError
+from .photo import open_photo
 from .dataset import Dataset
 
 # %% ../nbs/parts/odd.ipynb #d005e286

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from .core import *
+from .photo import open_photo
 from .dataset import Dataset
 need('tutorial', 'training', 'fastai')
 import torch

@@ -19,6 +19,7 @@ from pathlib import Path
 import anywidget,eyewear
 from fastcore.basics import patch
 from .core import *
+from .photo import open_photo
 from .dataset import *
 
 # %% ../nbs/parts/review.ipynb #7d10a001

@@ -10,7 +10,7 @@ __all__ = ['spoilt', 'spoil', 'robustness']
 # %% ../nbs/parts/robust.ipynb #56b25046
 import io
 from PIL import Image,ImageEnhance,ImageFilter
-from .core import open_photo
+from .photo import open_photo
 
 # %% ../nbs/parts/robust.ipynb #77d2acf9
 def _jpeg(img):

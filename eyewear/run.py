@@ -35,7 +35,7 @@ def summary(
 
 # %% ../nbs/parts/run.ipynb #4bd0846d
 @call_parse
-@cli
+@cli(again='the same command starts anew, with the photos that are here already')
 def main(
     source:str=None, # auto, practice, bing, openverse, a folder with a folder per label, or a CSV of addresses
     limit:str=None,  # Photos a label (150)
@@ -113,31 +113,28 @@ def clean(
 
 # %% ../nbs/parts/run.ipynb #987f2f8e
 @call_parse
-@cli
+@cli(again='a file named by --out is as it was, and with --engine ray the same command goes on')
 def predict(
-    *paths:str,       # Photos, folders of photos, and lists of them (.csv, .parquet)
+    *paths:str,       # Photos, folders of photos, lists of them (.csv, .parquet), web addresses
     model:str=None,   # Model file; by default $EYEWEAR_MODEL, else the newest run's, else deploy/eyewear.onnx
     out:str=None,     # CSV file to write; standard output by default. With `--engine ray` a folder, for Parquet
     check:bool=False, # Say whether a model is found and answers, and do nothing else
     column:str=None,  # Column of a list that names the photos; `file`, `path`, `url`, .. by default
-    engine:str=None,  # `ray`: one process for each core, here or on a cluster; photos may be web addresses
+    engine:str=None,  # `ray`: one process for each core, here or on a cluster
     address:str=None, # Of a Ray cluster; this machine alone by default
     workers:int=0,    # Processes of `--engine ray`; one for each core by default
 ):
     "Write a line of CSV for each photo: its label, and the probability of every label"
-    from eyewear.predict import check_model,predict_files
+    from eyewear.predict import check_model
+    from eyewear.table import predict_files
     if check:
         try: return print(check_model(model))
         except ModelError as e: raise SystemExit(f'eyewear: {e}')
     if not paths: raise PhotoError('no photo was named; give files or folders, as in `eyewear-predict my_photos`')
     if engine not in (None,'ray'): raise EyewearError(f'--engine {engine}: there is `ray`, and without `--engine` a plain loop')
     if engine and not out: raise EyewearError('--engine ray writes Parquet: name a folder for it, as in `--out answers`')
-    try:
-        if engine:
-            from eyewear.batch import classify
-            n = classify(paths, out, model, column, address, workers)
-        else: n = predict_files(paths, model, out, column)
-    except BrokenPipeError: # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    if out: print(f'{n} photo(s) classified; the table is {out}', file=sys.stderr)
+    if engine:
+        from eyewear.batch import classify
+        n = classify(paths, out, model, column, address, workers)
+    else: n = predict_files(paths, model, out, column)
+    if out: print(f'{n} photo(s) classified; the table is {printable(out)}', file=sys.stderr)

@@ -9,7 +9,8 @@ __all__ = ['photo_sheet']
 
 # %% ../nbs/parts/sheet.ipynb #0091808e
 from PIL import Image,ImageOps
-from .core import PhotoError,open_photo
+from .core import PhotoError
+from .photo import open_photo
 from .dataset import Dataset
 
 # %% ../nbs/parts/sheet.ipynb #131bb324

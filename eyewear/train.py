@@ -159,7 +159,7 @@ def load_model(
 from fastcore.script import call_parse
 
 @call_parse
-@cli
+@cli(again='`eyewear-train --resume` goes on from the last whole epoch')
 def main(
     arch:str='auto',    # Backbone: auto, resnet18, resnet34, tf_efficientnet_lite0 or any name that timm knows
     how:str='auto',     # fine_tune, cached, head or auto (by whether there is a GPU)

@@ -8,10 +8,11 @@ Docs: https://OWNER.github.io/eyewear/parts/worker.html.md"""
 __all__ = ['Worker']
 
 # %% ../nbs/parts/worker.ipynb #a82ffae6
-import tempfile
+import os,tempfile
 from pathlib import Path
 from .core import *
 from .fetch import get_photos
+from .filelist import is_web
 from .predict import Classifier,csv_head,csv_row
 
 # %% ../nbs/parts/worker.ipynb #5aa439d5
@@ -31,7 +32,7 @@ class Worker:
 
     def row(self, file, photo=None):
         "What stands in the table for `file`; `photo` is what came from the web"
-        note = self.notes/sha256(file.encode())
+        note = self.notes/sha256(os.fsencode(file))
         died = note.stat().st_size if note.exists() else 0
         if died>1: return csv_row(file, PhotoError(f'{file}: two workers died of it'), self.clf.labels)
         try:
@@ -43,10 +44,10 @@ class Worker:
         return csv_row(file, p, self.clf.labels)
 
     def __call__(self, batch):
-        "A table with the columns of `csv_head` for one with a column `file`"
+        "A table with the columns of `csv_head` for one with a column `file`, of names as the file system has them, in bytes"
         import pyarrow as pa
-        files,head = batch['file'].to_pylist(),csv_head(self.clf.labels)
-        urls = {o for o in files if o.startswith(('http://','https://'))}
+        files,head = [os.fsdecode(o) for o in batch['file'].to_pylist()],csv_head(self.clf.labels)
+        urls = set(filter(is_web, files))
         got = get_photos(urls, **self.web) if urls else {}
         rows = [self.row(o, got.get(o)) for o in files]
         kind = {o:pa.string() if o in ('file','label','reason') else pa.float64() for o in head}

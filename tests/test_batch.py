@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from eyewear.core import DatasetError, MissingExtra, PhotoError, SourceError
-from eyewear.predict import csv_head, find_photos, predict_files
+from eyewear.predict import csv_head
+from eyewear.table import find_photos, predict_files
 from badphotos import BAD
 from photohost import PhotoHost
 from tinymodel import SEED, tiny_model

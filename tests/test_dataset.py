@@ -7,7 +7,8 @@ from PIL import Image
 from eyewear import journal
 from eyewear.attribution import write_attribution
 from eyewear.core import DatasetError, sha256
-from eyewear.dataset import Dataset
+from eyewear.correct import keep_correction
+from eyewear.dataset import Dataset, last_dataset, read_marks
 from eyewear.journal import DecisionLog, append_line
 from eyewear.manifest import columns
 
@@ -35,6 +36,139 @@ def shot(path):
     return {f: (f.lstat().st_mtime_ns, f.read_bytes() if f.is_file() else b'') for f in files}
 def log(ds): return ds.log.read_text().splitlines()
 def python(code, *args): return subprocess.Popen([sys.executable, '-c', code, *map(str, args)], stdout=subprocess.PIPE, text=True)
+
+def own_photos(path):
+    "Photos, a letter and notes of somebody who never heard of eyewear"
+    for label in ('cats', 'dogs'):
+        (path/label).mkdir(parents=True)
+        for i in range(2): (path/label/f'IMG {i}.JPG').write_bytes(jpeg(i, (1500, 900)))
+    (path/'cats'/'letter.docx').write_bytes(b'PK')
+    (path/'notes.txt').write_text('mine')
+    return path
+
+# ---- what is no dataset
+
+def test_a_folder_that_is_no_dataset_stays_as_it_is(tmp_path):
+    own = own_photos(tmp_path/'own')
+    before = shot(own)
+    for look in (Dataset, Dataset.open, lambda o: Dataset(o, mend=False), last_dataset):
+        with pytest.raises(DatasetError, match='own: eyewear did not make this folder') as e: look(own)
+        assert '\n' not in str(e.value)
+    with pytest.raises(DatasetError, match='own: has something in it.*give a new or empty folder'): Dataset.create(own)
+    assert shot(own) == before
+
+@pytest.mark.parametrize('args', [('clean', '--list'), ('clean',), ('clean', '--undo', 'all'), ('clean', '--review'), ('app', '--corrections')])
+def test_no_command_touches_a_folder_that_is_no_dataset(tmp_path, args):
+    own = own_photos(tmp_path/'own')
+    before = shot(own)
+    path = [own] if args[-1] == '--corrections' else ['--path', own]
+    res = subprocess.run([Path(sys.executable).with_name(f'eyewear-{args[0]}'), *args[1:], *path], capture_output=True, text=True, timeout=120, env={**os.environ, 'EYEWEAR_HOME':str(tmp_path/'home')})
+    assert res.returncode == 2 and len(res.stderr.splitlines()) == 1 and str(own) in res.stderr
+    assert shot(own) == before and not (tmp_path/'home').exists()
+
+@pytest.mark.parametrize('mark', ['', '[]', 'null', '{}', '{"name":"x"}', '['*100_000, '\xff'])
+def test_a_mark_of_somebody_else_is_none(tmp_path, mark):
+    (tmp_path/'.download.json').write_text(mark, encoding='latin1')
+    with pytest.raises(DatasetError, match='did not make'): Dataset(tmp_path)
+    with pytest.raises(DatasetError, match='something in it'): Dataset.create(tmp_path)
+    assert read_marks(tmp_path) == {} and [o.name for o in tmp_path.iterdir()] == ['.download.json']
+
+def test_a_dataset_of_an_earlier_version_is_opened(ds):
+    (ds.path/'.download.json').write_text('{"source":"bing", "name":"bing", "limit":3, "labels":["cups"]}')
+    assert Dataset(ds.path).labels == ['cups'] and Dataset(ds.path).source == 'bing'
+    ds.mark(cleaned=True)
+    assert ds.marks == dict(made_by='eyewear', source='bing', name='bing', limit=3, labels=['cups'], done=[], cleaned=True)
+
+def test_labels_of_a_mark_that_lead_elsewhere_do_not_count(ds):
+    ds.mark(labels=['../../victim', 'cups', 3], done='all')
+    assert Dataset(ds.path).labels == ['cups'] and ds.marks['done'] == []
+
+def test_a_new_or_empty_folder_becomes_a_dataset(tmp_path):
+    for o in ('.DS_Store', 'Thumbs.db', '..download.json.7-8.tmp'): (tmp_path/o).write_bytes(b'x')
+    (tmp_path/'lost+found').mkdir()
+    for path in (tmp_path, tmp_path/'a'/'b'):
+        ds = Dataset.create(path, ['cups'], name='dishes')
+        assert ds.source == 'dishes' == Dataset.create(path).source and ds.only == ['cups'] and (path/'.removed').is_dir()
+
+def test_looking_writes_nothing(ds):
+    with ds.log.open('a') as f: f.write('{"name": "torn')
+    with ds.manifest.open('a') as f: f.write('torn')
+    ds.find(names(ds, 'cups')[0]).unlink()
+    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))
+    (ds.path/'.removed').rmdir()
+    before = shot(ds.path)
+    look = Dataset.open(ds.path, mend=False)
+    assert look.counts() == {'plates':3, 'cups':2} and look.decisions() == [] and len(look.split()) == 5 and look.digest()
+    assert last_dataset(ds.path, mend=False).source == 'd' and shot(ds.path) == before
+
+def test_an_old_manifest_is_looked_at_and_then_written_to(ds):
+    old = [','.join(o.split(',')[:8]+o.split(',')[9:]) for o in ds.manifest.read_text().splitlines()]
+    ds.manifest.write_text('\n'.join(old)+'\n')
+    look = Dataset(ds.path, mend=False)
+    assert ds.manifest.read_text() == '\n'.join(old)+'\n'
+    look.add(jpeg(7), 'cups', title='Seven')
+    assert [r['title'] for r in Dataset(ds.path).rows] == ['']*6+['Seven']
+
+def test_list_reads_a_folder_that_may_only_be_read(ds):
+    ds.decide(names(ds, 'cups')[0], None, why='chipped')
+    for o in (ds.path, *ds.path.rglob('*')): o.chmod(o.stat().st_mode & 0o555)
+    before = shot(ds.path)
+    out = subprocess.check_output([Path(sys.executable).with_name('eyewear-clean'), '--list', '--path', ds.path], text=True, timeout=120)
+    for o in (ds.path, *ds.path.rglob('*')): o.chmod(o.stat().st_mode | 0o200)
+    assert 'removed by rule: chipped' in out and {f: o[1] for f, o in shot(ds.path).items()} == {f: o[1] for f, o in before.items()}
+
+# ---- labels are no paths
+
+EVIL = ['../../victim', '/tmp/victim', '..', '.', '.removed', '', ' ', 'a/b', 'a\\b', 'C:cups', 'cups\0', 'caf\udce9', 'x'*200, None, 3]
+
+@pytest.mark.parametrize('label', EVIL)
+def test_no_label_leads_out_of_a_dataset(ds, tmp_path, label):
+    before = shot(tmp_path)
+    for do in (lambda: ds.add(jpeg(7), label), lambda: ds.store(jpeg(7), label), lambda: ds.append(dict(file='cups/a.jpg', label=label, status='ok')),
+               lambda: ds.fail(label, 'no'), lambda: Dataset.create(ds.path, [label]), lambda: keep_correction(ds, Image.new('RGB', (9, 9)), label, 'cups')):
+        with pytest.raises(DatasetError, match='label') as e: do()
+        assert '\n' not in str(e.value)
+    if label is not None:
+        with pytest.raises(DatasetError, match='no label of'): ds.decide(names(ds, 'cups')[0], label)
+    assert shot(tmp_path) == before
+
+@pytest.mark.parametrize('bad', [dict(label='../../victim'), dict(file='../../victim/a.jpg'), dict(file='/tmp/a.jpg'), dict(file='a.jpg'), dict(file='cups/../../a.jpg'),
+    dict(file='cups/thesis.docx'), dict(file='cups/.a.jpg'), dict(file=''), dict(file_sha256='../../x'), dict(sha256='a/b'), dict(width='wide')])
+def test_a_row_that_leads_elsewhere_is_passed_over(ds, capsys, bad):
+    row = {**dict.fromkeys(columns, ''), **dict(file='cups/a.jpg', label='cups', sha256='0', file_sha256='0', status='ok'), **bad}
+    with ds.manifest.open('a') as f: f.write(','.join(row[c] for c in columns)+'\n')
+    assert Dataset(ds.path).rows == ds.rows and '1 damaged lines passed over' in capsys.readouterr().out
+
+@pytest.mark.skipif(os.name != 'posix', reason='links need a right of their own on Windows')
+@pytest.mark.parametrize('name', ['cups', '.removed', '.cache', 'manifest.csv', 'decisions.jsonl'])
+def test_nothing_is_written_through_a_link(ds, tmp_path, name):
+    a, b, c = names(ds, 'cups')
+    DecisionLog(ds.log).add(name=names(ds, 'plates')[0], to='cups', by='rule', **{'from':'plates'})
+    victim = tmp_path/'victim'
+    if (ds.path/name).exists(): os.replace(ds.path/name, victim)
+    else: victim.mkdir()
+    (ds.path/name).symlink_to(victim)
+    before = shot(victim)
+    with pytest.raises(DatasetError, match=f'{name}: a link, and nothing is written through it'): Dataset(ds.path).add(jpeg(7), 'cups')
+    assert shot(victim) == before
+
+# ---- names in any encoding
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere a name is text')
+@pytest.mark.parametrize('env', [dict(LC_ALL='C.UTF-8'), dict(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0')])
+def test_names_that_are_no_text(tmp_path, env):
+    path = Path(os.fsdecode(os.fsencode(tmp_path)+b'/d\xe9'))
+    ds, name = dishes(path), os.fsdecode(b'caf\xe9.jpg')
+    (path/'cups'/name).write_bytes(jpeg(7))
+    (path/os.fsdecode(b'label\xe9')).mkdir()
+    ds.decide(names(ds, 'cups')[0], None, why='\udce9 \ud800')
+    ds.fail('cups', 'no \udce9', image_url='\ud800')
+    with ds.log.open('a') as f: f.write(json.dumps(dict(name=names(ds, 'cups')[0], to='plates', by='\udce9', why='\ud800', **{'from':'cups'}))+'\n')
+    code = 'import sys; from eyewear.dataset import Dataset\nfor _ in "ab": ds = Dataset(sys.argv[1])\nprint(ds.counts(), ds.decisions(), ds.rows[-1]["image_url"], ds, ds.path.name == sys.argv[2])'
+    out = subprocess.run([sys.executable, '-c', code, os.fsencode(path), b'd\xe9'], capture_output=True, text=True, env={**os.environ, **env})
+    assert "{'plates': 4, 'cups': 2}" in out.stdout and r'cups/caf\xe9.jpg' in out.stdout and 'True' in out.stdout, out.stderr
+    assert r'label\xe9: passed over' in out.stdout and (path/'cups'/name).read_bytes() == jpeg(7)
+    assert subprocess.run([Path(sys.executable).with_name('eyewear-clean'), '--list', '--path', path], env={**os.environ, **env}).returncode == 0
 
 # ---- the manifest
 
@@ -227,7 +361,7 @@ def test_photos_dropped_in_by_hand(ds, capsys):
     assert new.counts()['cups'] == 6 and len(new.split()) == 9 and all(re.fullmatch(r'cups_[0-9a-f]{16}\.jpg', n) for n in names(new, 'cups'))
     assert {r['image_url'] for r in new.rows if r['source'] == 'by hand'} == {'cups/IMG 1.JPG', 'cups/b.jpg', 'cups/far_0123456789abcdef.jpg'}
     assert {o: (ds.path/'cups'/o).read_bytes() for o in dropped} == dropped and (ds.path/'.removed'/'note.txt').read_text() == 'mine'
-    assert '1 files that are no whole photos are left where they are (cups/c.heic)' in capsys.readouterr().out
+    assert '1 file(s) left where they are, as they are no whole photos (cups/c.heic)' in capsys.readouterr().out
 
 def test_a_dropped_photo_is_copied_once(ds):
     (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))

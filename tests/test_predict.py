@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from eyewear.core import EyewearError, PhotoError
-from eyewear.predict import Classifier, ModelError, Prediction, find_model, fit, predict_files
+from eyewear.predict import Classifier, ModelError, Prediction, find_model, fit
+from eyewear.table import predict_files
 from badphotos import BAD
 from tinymodel import COLOURS, SEED, tiny_model
 
@@ -168,7 +169,7 @@ def test_files_and_folders_become_a_table(model, tmp_path, script):
     (photos/'a.jpg').write_text('a letter')
     (photos/'notes.txt').write_text('no photo, and not called one')
     res = script('photos', 'photos/notes.txt', 'gone.png', '--model', model)
-    assert (res.returncode, res.stderr) == (0, '')
+    assert (res.returncode, res.stderr) == (0, 'photos: 1 file(s) left out, their names are not those of photos\n')
     rows = table(res.stdout)
     assert [(Path(r['file']).as_posix(), r['label']) for r in rows] == [('photos/a.jpg',''), ('photos/b.png','glasses'), ('photos/sub/c.jpg','VR'),
                                                              ('photos/notes.txt',''), ('gone.png','')]

@@ -241,7 +241,7 @@ def test_order_that_names_do_not_show_is_left_alone():
 def test_valid_photos_are_what_the_app_sees(shared):
     import torch
     from eyewear.backbone import get_backbone
-    from eyewear.core import open_photo
+    from eyewear.photo import open_photo
     from eyewear.predict import fit
     from eyewear.train import get_dls
     b = get_backbone(TINY['arch'])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from badphotos import BAD, MORE_BAD, chunk, gif, noise, picture, png, tags
-from eyewear.core import PhotoError, open_photo
+from eyewear.core import PhotoError
+from eyewear.photo import open_photo
 
 pytestmark = pytest.mark.filterwarnings('ignore::UserWarning')
 CUTTABLE = {kind: noise(kind) for kind in ('JPEG', 'PNG', 'WEBP', 'GIF', 'TIFF', 'BMP', 'AVIF', 'JPEG2000', 'ICO', 'PPM')}
@@ -154,7 +155,7 @@ def test_heic_opens_or_says_what_it_needs(monkeypatch):
     with pytest.raises(PhotoError, match='mine.heic: a HEIC photo.*pip install pillow-heif'): open_photo(data, 'mine.heic')
 
 def test_heif_is_not_loaded_before_it_is_needed():
-    code = 'import sys, eyewear.core as c; from PIL import Image; c.open_photo(Image.new("L", (2,2))); print("pillow_heif" in sys.modules)'
+    code = 'import sys, eyewear.photo as c; from PIL import Image; c.open_photo(Image.new("L", (2,2))); print("pillow_heif" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == 'False'
 
 def test_a_picture_that_is_handed_in_is_left_alone():
@@ -218,7 +219,8 @@ def test_memory_stays_within_bounds(tmp_path):
     (tmp_path/'tags.tif').write_bytes(MORE_BAD['tags.tif'])
     code = f'''import resource, sys
 from pathlib import Path
-from eyewear.core import PhotoError, open_photo
+from eyewear.core import PhotoError
+from eyewear.photo import open_photo
 for f in sorted(Path({str(tmp_path)!r}).iterdir()):
     try: open_photo(f)
     except PhotoError: pass
