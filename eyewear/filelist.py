@@ -110,5 +110,6 @@ def beside(
 )->Path|str:   # A path; an address of the web as it is
     "Where the photo called `name` in the list `path` is"
     if is_web(name): return name
+    name = os.fsdecode(name.encode()) # What the disk calls it, where the locale is not UTF-8
     there = Path(path).expanduser().parent/name
     return Path(name) if os.path.exists(name) and not os.path.exists(there) else there

@@ -119,7 +119,7 @@ def _check(ds, there, kept, new, limit, source):
     for label,photos in there.items():
         if not come[label]: raise SourceError(f'{source}: no photo for {label} came; {first_failure(ds, label)}')
         short = min(len(photos), limit)-come[label]
-        if short>0: print(f'{label}: {short} photos did not come, among them {first_failure(ds, label)}')
+        if short>0: print(f'{label}: {short} photo(s) did not come, among them {first_failure(ds, label)}')
 
 def _say(ds, source, done):
     "Print what changed, and how many photos of the source are in"

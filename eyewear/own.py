@@ -6,7 +6,7 @@ Docs: https://OWNER.github.io/eyewear/parts/own.html.md"""
 
 # %% auto #0
 __all__ = ['plain_label', 'match_labels', 'check_labels', 'label_folders', 'folder_photos', 'listed_photos', 'source_path',
-           'source_name', 'own_photos']
+           'source_name', 'folder_name', 'own_photos']
 
 # %% ../nbs/parts/own.ipynb #962cf972
 import os,sys,unicodedata
@@ -107,7 +107,7 @@ def label_folders(
     if not found:
         raise SourceError(printable(f'{path}: {loose} photos and no folders; put those of each label into a folder, as in {path.name}/cups/1.jpg, '
             'or name a list with the columns label and file'))
-    if loose: print(printable(f'{path.name}/: {loose} photos that are in no label\'s folder are left out'))
+    if loose: print(printable(f'{path.name}/: {loose} photo(s) left out that are in no label\'s folder'))
     twins = [label for label,folders in found.items() if len({o.name for o in folders})>1]
     if twins: print(printable(f'{_some(twins)}: folders whose names only look the same are taken together'))
     return found
@@ -172,6 +172,12 @@ def source_name(
     path:Path, # From `source_path`
 )->str:        # Of a folder its name, of a list the name without its ending
     "What to call a source of your own"
+    return ' '.join(printable(path.stem if is_list(path) else path.name).split()) or 'root'
+
+def folder_name(
+    path:Path, # From `source_path`
+)->str:        # That every disk takes
+    "What to call the folder of its dataset"
     name = path.stem if is_list(path) else path.name
     return ''.join(c if c.isprintable() else '_' for c in name)[:50] or 'root'
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from .core import SourceError,home,need,printable,sha256
 from .fetch import Found,browser
-from .own import source_name,source_path
+from .own import folder_name,source_path
 
 # %% ../nbs/parts/sources.ipynb #68f39331
 def parse_bing(
@@ -123,5 +123,5 @@ def dataset_dir(
 )->Path:             # Folder under `home()`
     "Where the dataset of a source lies"
     path = None if source in names else source_path(source)
-    name = f'{source_name(path)}-{sha256(os.fsencode(path))[:6]}' if path else source
+    name = f'{folder_name(path)}-{sha256(os.fsencode(path))[:6]}' if path else source
     return home()/(name + (f'-{limit}' if limit!=150 else '') + (f'-{sha256(printable(labels).encode())[:4]}' if labels else ''))

@@ -1,10 +1,10 @@
 "The same photos on another machine: from an address, a folder, a drawing; what is gone, changed or decided."
-import subprocess, sys
+import os, subprocess, sys
 from pathlib import Path
 import pytest
 from PIL import Image
 from eyewear.again import download_again
-from eyewear.core import SourceError
+from eyewear.core import SourceError, sha256
 from eyewear.dataset import Dataset
 from photohost import PhotoHost
 
@@ -64,6 +64,48 @@ def test_drawings_are_drawn_again(tmp_path):
     practice = pytest.importorskip('eyewear.practice')
     ds = practice.make_practice(Dataset.create(tmp_path/'here'), 4)
     assert download_again(ds.manifest, quiet=True).digest() == ds.digest()
+
+def test_after_following_a_folder_that_changed(tmp_path, capsys):
+    from eyewear.download import download
+    for k, o in enumerate(('cups', 'plates')):
+        (tmp_path/'mine'/o).mkdir(parents=True)
+        for i in range(4): Image.new('RGB', (9, 9), (i, 2, k)).save(tmp_path/'mine'/o/f'{i}.png')
+    download(tmp_path/'mine', quiet=True)
+    (tmp_path/'mine'/'cups'/'0.png').rename(tmp_path/'mine'/'plates'/'x.png')
+    Image.new('RGB', (9, 9), 'red').save(tmp_path/'mine'/'cups'/'1.png')
+    ds = download(tmp_path/'mine', quiet=True)
+    again = download_again(ds.manifest, folder=tmp_path/'mine', quiet=True)
+    assert '8 of 8 photos are the same' in capsys.readouterr().out
+    assert again.digest() == ds.digest() and again.counts() == dict(cups=3, plates=5)
+
+@pytest.mark.parametrize('row, says', [
+    ('../../victim,cups/0.png,{sha},mine', "the label '../../victim' has a character"), ('cups,practice:x,{sha},practice', 'no practice portrait'),
+    ('glasses,practice:0/99999999/glasses/1,{sha},practice', 'no practice portrait')])
+def test_a_manifest_of_a_stranger(tmp_path, home, row, says):
+    (tmp_path/'mine'/'cups').mkdir(parents=True)
+    Image.new('RGB', (9, 9)).save(tmp_path/'mine'/'cups'/'0.png')
+    sha = sha256((tmp_path/'mine'/'cups'/'0.png').read_bytes())
+    (tmp_path/'m.csv').write_text('label,image_url,sha256,source\n'+row.format(sha=sha)+'\n', encoding='utf-8')
+    with pytest.raises(SourceError, match=says): download_again(tmp_path/'m.csv', folder=tmp_path/'mine', quiet=True)
+    assert not (tmp_path/'victim').exists() and not home.exists()
+
+@pytest.mark.parametrize('url', ['../outside.png', '/dev/zero', '{tmp}/outside.png'])
+def test_nothing_outside_the_copy_is_read(tmp_path, url):
+    (tmp_path/'mine'/'cups').mkdir(parents=True)
+    Image.new('RGB', (9, 9)).save(tmp_path/'outside.png')
+    sha = sha256((tmp_path/'outside.png').read_bytes())
+    (tmp_path/'m.csv').write_text(f'label,image_url,sha256,source\ncups,{url.format(tmp=tmp_path)},{sha},mine\n', encoding='utf-8')
+    assert not download_again(tmp_path/'m.csv', folder=tmp_path/'mine', quiet=True).files()
+
+def test_names_that_are_no_text(tmp_path):
+    from eyewear.download import download
+    for k, o in enumerate(('cups', 'plates')):
+        (tmp_path/'mine'/o).mkdir(parents=True)
+        for i in range(4): Image.new('RGB', (9, 9), (i, 2, k)).save(tmp_path/'mine'/o/f'{i}.png')
+    os.rename(tmp_path/'mine'/'cups'/'0.png', os.fsencode(tmp_path/'mine'/'cups')+b'/caf\xe9.png')
+    ds = download(tmp_path/'mine', quiet=True)
+    assert 'cups/caf\\xe9.png' in {r['image_url'] for r in ds.rows}
+    assert download_again(ds.manifest, folder=tmp_path/'mine', quiet=True).digest() == ds.digest()
 
 @pytest.mark.parametrize('text', ['', 'a,b\n1,2\n', 'label,image_url,sha256,source\n'])
 def test_no_manifest(tmp_path, text):

@@ -1,5 +1,5 @@
 "Lesson 01 against a Bing on loopback, folders of all kinds, and interruptions."
-import contextlib, csv, html, http.client, io, json, os, signal, subprocess, sys, threading, time, urllib.request
+import contextlib, csv, html, http.client, io, json, os, signal, socket, subprocess, sys, threading, time, urllib.request
 from importlib.util import find_spec
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -430,10 +430,70 @@ def test_command(tmp_path, home):
 
 @pytest.mark.parametrize('args, env, says', [
     (['--source','no_such'], {}, 'no_such'), (['--source','bing'], {}, 'bing: no photos for glasses'),
-    ([], dict(EYEWEAR_LIMIT='many'), 'LIMIT=many'), (['--source','practice'], dict(EYEWEAR_HOME=__file__), 'cannot be made')])
+    ([], dict(EYEWEAR_LIMIT='many'), 'LIMIT=many'), ([], dict(EYEWEAR_LIMIT='²'), 'LIMIT='), (['--limit','0'], {}, 'LIMIT=0'), (['--limit','-3'], {}, 'LIMIT=-3'),
+    (['--limit','x'], {}, 'LIMIT=x'), (['--source','no.csv'], {}, 'no.csv: cannot be read'), (['--source','practice'], dict(EYEWEAR_HOME=__file__), 'cannot be made')])
 def test_command_errors(home, args, env, says):
     r = run(*args, **env)
     assert r.returncode==2 and says in r.stderr and len(r.stderr.splitlines())==1
+
+def test_started_among_the_photos(tmp_path, monkeypatch):
+    mine = dishes(tmp_path/'dishes')
+    monkeypatch.delenv('EYEWEAR_HOME')
+    monkeypatch.chdir(mine)
+    for _ in range(2): assert '10 photos from dishes' in run('--source', '.').stdout
+    assert sorted(o.name for o in (mine/'work').iterdir() if o.is_dir())==[dl.load_dataset().path.name]
+
+def test_a_label_with_a_comma(tmp_path):
+    mine = dishes(tmp_path/'dishes')
+    (mine/'cups').rename(mine/'cups, mugs')
+    for o in ('"cups, mugs",plates', 'cups, mugs,plates'): assert '5 cups, mugs' in run('--source', mine, '--labels', o).stdout
+    assert '5 cups, mugs' in run('--source', mine, EYEWEAR_LABELS='"cups, mugs",plates').stdout
+
+ascii_locale = dict(PYTHONCOERCECLOCALE='0', PYTHONUTF8='0', LC_ALL='C')
+
+@pytest.mark.parametrize('env', [ascii_locale, dict(PYTHONIOENCODING='cp1252'), dict(PYTHONIOENCODING='ascii')])
+def test_names_of_a_source_that_a_terminal_cannot_show(tmp_path, home, env):
+    mine = dishes(tmp_path/'写真')
+    os.rename(mine/'cups'/'1.jpg', os.fsencode(mine/'cups')+b'/caf\xe9.jpg')
+    (mine/'cups'/'2.jpg').rename(mine/'cups'/'杯.jpg')
+    for _ in range(2):
+        r = run('--source', mine, **env)
+        assert r.returncode==0 and '10 photos' in r.stdout and not r.stderr
+    assert {'cups/caf\\xe9.jpg', 'cups/杯.jpg'}<={o['image_url'] for o in Dataset(home/(home/'current.txt').read_text(encoding='utf-8')).rows}
+
+@pytest.mark.parametrize('env', [ascii_locale, {}])
+def test_a_label_that_is_no_text_is_one_line(tmp_path, env):
+    mine = dishes(tmp_path/'dishes')
+    os.rename(mine/'cups', os.fsencode(mine)+b'/caf\xe9')
+    r = run('--source', mine, **env)
+    assert r.returncode==2 and 'caf\\xe9' in r.stderr and 'rename the folder' in r.stderr and len(r.stderr.splitlines())==1
+
+def test_a_source_whose_name_is_no_text(tmp_path):
+    os.rename(dishes(tmp_path/'dishes'), os.fsencode(tmp_path)+b'/caf\xe9')
+    ds = dl.download(os.fsdecode(os.fsencode(tmp_path)+b'/caf\xe9'))
+    assert len(ds.files())==10 and ds.source=='caf\\xe9' and ds.path.name.startswith('caf_-') and len(Dataset(ds.path).files())==10
+
+def test_a_very_long_name(tmp_path): assert len(dl.download(dishes(tmp_path/('n'*250))).files())==10
+
+@pytest.mark.parametrize('text, says', [
+    ('cups,http://nowhere.invalid/1.jpg\nplates,http://nowhere.invalid/2.jpg', 'm: no photo for cups came; http://nowhere.invalid/1.jpg: cannot be reached .nowhere.invalid'),
+    ('cups,gone.jpg\nplates,gone.jpg', 'm: no photo for cups came; gone.jpg: cannot be read .no such file')])
+def test_errors_of_a_list_name_the_reason(tmp_path, monkeypatch, text, says):
+    monkeypatch.setattr(socket, 'getaddrinfo', lambda *args, **kwargs: no_network(None)) # Not even a name is asked for
+    (tmp_path/'m.csv').write_text(f'label,url\n{text}\n', encoding='utf-8')
+    with pytest.raises(SourceError, match=says) as e: get(tmp_path/'m.csv', quiet=True)
+    assert 'query_dict' not in str(e.value)
+
+def test_some_of_a_list_did_not_come(tmp_path, capsys):
+    mine = dishes(tmp_path/'dishes')
+    (mine/'m.csv').write_text('label;file\n'+''.join(f'{o};{o}/{i}.jpg\n' for o in ('cups','plates') for i in range(4))+'cups;cups/9.jpg\n', encoding='utf-8')
+    assert dl.download(mine/'m.csv', quiet=True).counts()=={'cups':4, 'plates':4}
+    assert capsys.readouterr().out=='cups: 1 photo(s) did not come, among them cups/9.jpg: cannot be read (no such file)\n'
+
+@pytest.mark.parametrize('limit', [0, -3, 3, 'x', '²', 4.5, '9'*5000])
+def test_limits_that_are_none(tmp_path, limit):
+    with pytest.raises(SourceError, match='give a whole number') as e: dl.download(dishes(tmp_path/'dishes'), limit)
+    assert len(str(e.value))<120
 
 def test_light_import():
     heavy = 'torch fastai fastbook matplotlib bing_image_downloader eyewear.practice'

@@ -1,5 +1,5 @@
 "Folders and lists as people really have them."
-import os
+import os, subprocess, sys
 from pathlib import Path
 import pytest
 from eyewear.core import SourceError
@@ -89,3 +89,11 @@ def test_names_are_seen_from_the_list_then_from_here(tmp_path, monkeypatch):
     assert [beside(far, o) for o in ('both.jpg', 'here.jpg', 'no.jpg')] == [tmp_path/'far'/'both.jpg', Path('here.jpg'), tmp_path/'far'/'no.jpg']
     assert beside(far, str(tmp_path/'here.jpg')) == tmp_path/'here.jpg' and beside(far, 'HTTPS://a.org/1.jpg') == 'HTTPS://a.org/1.jpg'
     assert beside(far, 'x'*5000) == tmp_path/'far'/('x'*5000)
+
+def test_a_list_under_an_ascii_locale(tmp_path):
+    touch(tmp_path/'写真.jpg')
+    (tmp_path/'m.csv').write_text('file\n写真.jpg\n', encoding='utf-8')
+    code = 'import sys; from eyewear.filelist import *; print([beside(sys.argv[1], o["file"]).is_file() for _, o in read_list(sys.argv[1])])'
+    env = {**os.environ, 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '0', 'LC_ALL': 'C'}
+    res = subprocess.run([sys.executable, '-c', code, tmp_path/'m.csv'], env=env, capture_output=True, text=True)
+    assert res.stdout == '[True]\n', res.stderr

@@ -69,7 +69,7 @@ def test_photos_without_folders(tmp_path):
 def test_photos_beside_the_folders_are_said(tmp_path, capsys):
     photo(tree(tmp_path/'s', 'cups', 'plates')/'loose.png')
     own_photos(tmp_path/'s')
-    assert capsys.readouterr().out == "s/: 1 photos that are in no label's folder are left out\n"
+    assert capsys.readouterr().out == "s/: 1 photo(s) left out that are in no label's folder\n"
 
 def test_photos_behind_links(tmp_path):
     tree(tmp_path/'far', 'a', 'b')
