@@ -3,7 +3,7 @@ import csv, importlib.util, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 import pytest
 from PIL import Image
-from eyewear.core import DatasetError, MissingExtra, PhotoError, SourceError
+from eyewear.core import DatasetError, EyewearError, MissingExtra, PhotoError, SourceError
 from eyewear.predict import csv_head
 from eyewear.table import find_photos, predict_files
 from badphotos import BAD
@@ -103,10 +103,18 @@ def test_list_in_parquet(here):
     pa = pytest.importorskip('pyarrow', reason="needs `pip install 'eyewear[ray]'`")
     from pyarrow import parquet
     parquet.write_table(pa.table(dict(n=[1,2,3], URL=['a.png', None, 'https://a.org/b c.png'])), 'list.parquet')
-    assert list(find_photos(['list.parquet'])) == ['a.png', 'https://a.org/b c.png'] and list(find_photos(['list.parquet'], 'n')) == ['1','2','3']
+    assert list(find_photos(['list.parquet'])) == [Path('a.png'), 'https://a.org/b c.png'] and list(find_photos(['list.parquet'], 'n')) == list(map(Path, '123'))
     Path('broken.parquet').write_text('a letter')
     for name in ('broken.parquet', 'gone.parquet'):
         with pytest.raises(SourceError, match=name): list(find_photos([name]))
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='every name is text there')
+def test_worker_opens_a_photo_whose_name_is_no_text(model, here):
+    pa = pytest.importorskip('pyarrow', reason="needs `pip install 'eyewear[ray]'`")
+    from eyewear.worker import Worker
+    Image.new('RGB', (90,60), 'red').save(os.fsdecode(b'caf\xe9.png'))
+    row, = Worker(model.read_bytes(), str(here), str(here/'notes'))(pa.table({'file':[b'caf\xe9.png']})).to_pylist()
+    assert (row['file'], row['label'], row['reason']) == (r'caf\xe9.png', 'glasses', None)
 
 # -- With two workers
 
@@ -133,7 +141,10 @@ def test_folder_is_as_in_the_plain_loop_and_gone_on_with(ray, model, here):
 
     other = tiny_model(here/'other.onnx')
     with pytest.raises(DatasetError, match='another model'): classify(['photos'], 'out', other)
-    with pytest.raises(PhotoError, match='no photo'): classify(['out'], 'out', model)
+    (here/'empty').mkdir()
+    with pytest.raises(PhotoError, match='no photo'): classify(['empty'], 'out', model)
+    with pytest.raises(EyewearError, match='belongs to what is to be looked at'): classify(['photos'], 'photos', model)
+    with pytest.raises(EyewearError, match='needs a folder'): classify(['photos'], 'plain.csv', model)
 
 @needs_ray
 def test_list_of_paths_and_addresses(ray, model, here):
