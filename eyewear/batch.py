@@ -79,7 +79,7 @@ def classify(
     check_out(out, expand(paths))
     done = _done(out, sha256(data))
     found = list(map(str, find_photos(paths, column)))
-    if not found: raise PhotoError(f'{short(", ".join(map(str, paths)))}: no photo in there; name a folder or a list that has some')
+    if not found: raise PhotoError(f'{short(", ".join(expand(paths)))}: no photo in there; name a folder or a list that has some')
     todo = [o for o in found if printable(o) not in done]
     if todo: _deal(todo, data, out, workers, address, kwargs)
     return dataset(out, format='parquet').count_rows(filter=field('label').is_valid())

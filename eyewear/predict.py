@@ -77,9 +77,9 @@ def find_model(
     if is_address(named): return fetch_model(named)
     if named:
         path = Path(named).expanduser()
-        if path.is_dir(): path = path/'eyewear.onnx'
-        if path.is_file(): return path.absolute()
-        raise ModelError(f'{named}: there is no such model file{"" if model else " (from EYEWEAR_MODEL)"}; {_make}')
+        if os.path.isdir(path): path = path/'eyewear.onnx'
+        if os.path.isfile(path): return path.absolute()
+        raise ModelError(f'{short(named)}: there is no such model file{"" if model else " (from EYEWEAR_MODEL)"}; {_make}')
     runs = sorted((home()/'runs').glob('*/eyewear.onnx'), reverse=True)
     for path in (*runs, home().parent/'deploy'/'eyewear.onnx', Path('deploy/eyewear.onnx')):
         if path.is_file(): return path.absolute()

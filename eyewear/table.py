@@ -59,9 +59,10 @@ def _walk(folder):
 
 # %% ../nbs/parts/table.ipynb #4247949b
 def expand(
-    paths:list, # Paths, patterns as `*.jpg`, and addresses of the web
+    paths:list, # Paths, patterns as `*.jpg`, and addresses of the web; or a single one
 )->list:        # The same, with the files that a pattern stands for; a file with such a name is itself
     "`paths` without patterns; a `SourceError` for what is neither there nor called like a photo"
+    if isinstance(paths, (str, os.PathLike)): paths = [paths]
     out = []
     for path in map(str, paths):
         is_there = is_web(path) or os.path.lexists(path)
@@ -174,7 +175,7 @@ def predict_files(
     if out: check_out(out, expand(paths))
     with _open_table(out) as f:
         n,seen,why = _write_rows(f, clf, _apart(find_photos(paths, column), out), web)
-        say = short(', '.join(map(str, paths)))
+        say = short(', '.join(expand(paths)))
         if not seen: raise PhotoError(f'{say}: no photo in there ({" ".join(photo_suffixes)}); name a folder that has some')
         if not n: raise PhotoError(f'none of the {seen} file(s) is a photo that can be opened; the first: {why}')
     return n

@@ -274,6 +274,10 @@ def test_bad_model_says_what_to_do(tmp_path, model):
     (dict(SIZE='large'), 'metadata'), (dict(UNKNOWN_THRESHOLD='far'), 'metadata'), (dict(UNKNOWN_THRESHOLD='nan'), 'metadata'), (dict(SIZE='128', RESIZE=None), 'photo'), (dict(SIZE='10000000'), 'metadata'), (dict(RESIZE='pad 224'), 'pad 224')])
 def test_foreign_model_says_so(tmp_path, change, word): fails(tiny_model(tmp_path/'foreign.onnx', **change), 'foreign.onnx: ', word)
 
+def test_long_name_of_a_model_is_cut():
+    with pytest.raises(ModelError, match='there is no such model file') as e: Classifier('x'*5000)
+    assert len(str(e.value)) < 400
+
 def test_missing_model_says_so(tmp_path, monkeypatch):
     fails('no_such.onnx', 'no_such.onnx: ', 'eyewear-run')
     fails(None, 'there is no model yet', 'EYEWEAR_MODEL')
@@ -463,6 +467,9 @@ def test_addresses_are_fetched_from_the_public_web_only(model, mine, script, mon
         assert res.returncode == 0 and own['file'] == f'{url}/a.jpg' and 'private network' in own['reason'] and red['label'] == 'glasses'
         predict_files([f'{url}/a.jpg', 'photos/red.jpg'], model, 'out.csv', allow=[url.removeprefix('http://')])
     assert [r['label'] for r in table(Path('out.csv').read_text())] == ['sunglasses', 'glasses']
+
+@pytest.mark.parametrize('paths', ['photos', Path('photos')])
+def test_a_single_path_is_no_list_of_letters(model, mine, paths): assert predict_files(paths, model, 'out.csv') == 2
 
 def test_patterns_are_expanded_and_a_file_of_that_name_is_itself(mine):
     (mine/'[1].jpg').write_bytes(jpeg())
