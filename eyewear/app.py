@@ -16,10 +16,10 @@ import ipywidgets as widgets
 from fastcore.basics import patch
 from .answer import *
 from .core import PhotoError,server_log
-from .photo import open_photo
 from .correct import Correct
-from .drop import Arrival,PhotoDrop
+from .drop import Arrival,PhotoDrop,photo_name
 from .predict import Classifier,ModelError,page_title
+from .sandbox import open_small
 
 # %% ../nbs/06_app.ipynb #37a577bb
 def answers(f):
@@ -40,7 +40,7 @@ def latest(
     value = btn_upload.value
     if not value: return None
     if isinstance(value, dict): value = [dict(v, name=k) for k,v in value.items()] # ipywidgets 7
-    return str(value[-1]['name']), bytes(value[-1]['content'])
+    return photo_name(str(value[-1]['name'])), bytes(value[-1]['content'])
 
 # %% ../nbs/06_app.ipynb #b871e74e
 class ClassifierApp(widgets.VBox):
@@ -110,9 +110,9 @@ def take(self:ClassifierApp, a:Arrival):
     "Classify a photo that has come; what is no photo gets a sentence"
     try:
         if a.problem: raise PhotoError(a.problem)
-        img = open_photo(a.data, a.name)
+        img = open_small(a.data, a.name)
         p,small = self.clf(img),thumb(img, 64)
-    except PhotoError as e: img,p,small = None,e,''
+    except PhotoError as e: img,p,small = None,PhotoError(str(e)),'' # The one that was raised would keep the photo in memory
     self.rows,last = [(a.name, small, p), *self.rows][:500],a.i+1==a.n
     if last: self.now = (img, p, a.name) if img and a.n==1 else None
     if last: self.report(a.n)

@@ -46,7 +46,9 @@ class Dataset(Manifest):
         self.path = Path(path)
         self.log = self.path/'decisions.jsonl'
         if not os.path.isdir(path): raise DatasetError(f'{path}: no dataset there; run eyewear-download first, or give --path')
-        if not self.marks: raise DatasetError(f'{path}: eyewear did not make this folder, so it stays as it is; to use its photos, run `eyewear-download --source {path}`')
+        if not self.marks:
+            use = f'to use its photos, run `eyewear-download --source {path}`'
+            raise DatasetError(f'{path}: eyewear did not make this folder, so it stays as it is; {use}')
         self.only = self.marks['labels'] # Empty for all folders
         try:
             if mend: self._make_ready()
@@ -329,30 +331,40 @@ def _add_row(self:Dataset, f):
 @patch
 def _take_in(self:Dataset):
     "Copy in the photos that a hand has put into the folder of a label"
-    files = {}
-    for label in self.labels:
-        for f in sorted((self.path/label).iterdir()):
-            if is_photo_name(f.name) and not self._is_ours(f.name) and f.is_file(): files[self._place(f)] = f
     self._say_what_is_no_label()
-    bad = [place for place,f in files.items() if not self._copy_in(f, files)]
-    if bad: print(f'{printable(self.path)}: {len(bad)} file(s) left where they are, as they are no whole photos ({", ".join(bad[:3])}{", .."*(len(bad)>3)})')
+    files = []
+    for label in self.labels:
+        files += [f for f in sorted((self.path/label).iterdir()) if is_photo_name(f.name) and not self._is_ours(f.name)]
+    places = {self._place(f) for f in files}
+    rows = {}
+    for r in self._by_name.values():
+        if r['status']=='ok': rows.setdefault(r['sha256'], []).append(r)
+    bad = [self._place(f) for f in files if f.is_file() and not self._copy_in(f, places, rows)]
+    if not bad: return
+    some = ', '.join(bad[:3])+', ..'*(len(bad)>3)
+    print(f'{printable(self.path)}: {len(bad)} file(s) left where they are, as they are no whole photos ({some})')
 
 @patch
 def _say_what_is_no_label(self:Dataset):
     "Print which folders are passed over"
     for o in sorted(self.path.iterdir()):
+        if not o.is_dir() or is_hidden(o.name): continue
         problem = 'is a link' if o.is_symlink() else label_problem(o.name)
-        if problem and o.is_dir() and not is_hidden(o.name): print(f'{printable(o)}: passed over, as it {problem}')
+        if not problem and self.only and o.name not in self.only: problem = f'is none of {", ".join(self.only)}'
+        if problem: print(f'{printable(o)}: passed over, as it {problem}')
 
 @patch
-def _copy_in(self:Dataset, f, places)->bool: # Is it a whole photo?
-    "Copy `f` in, unless that was done before; `places` are those of all files that a hand has put there"
+def _copy_in(self:Dataset, f, places, rows)->bool: # Is it a whole photo?
+    "Copy `f` in, unless that was done before; `places` of all files that a hand has put there, `rows` by digest"
     try:
         data = f.read_bytes()
-        if self._was_copied(f, sha256(data), places): return True
+        same = rows.setdefault(sha256(data), [])
+        if self._was_copied(f, same, places): return True
         row = self.store(data, f.parent.name, whole=True)
     except (PhotoError, OSError): return False
-    self.append({**row, 'source':'by hand', 'image_url':self._place(f)})
+    same.append(self.append({**row, 'source':'by hand', 'image_url':self._place(f)}))
+    name = Path(row['file']).name
+    if name in self._log.read(): self._settle(name) # Decided on before
     return True
 
 # %% ../nbs/parts/dataset.ipynb #7e0d1a43
@@ -369,10 +381,9 @@ def _last_place(self:Dataset, row)->str:
     return moves[-1].removeprefix(_moved) if moves else row['image_url']
 
 @patch
-def _was_copied(self:Dataset, f, digest, places)->bool:
-    "Is `f` in already? Where it was moved to another label since, the photo follows"
+def _was_copied(self:Dataset, f, rows, places)->bool:
+    "Is `f` in already, as one of `rows`? If it was moved to another label since, the photo follows"
     label,place = f.parent.name,self._place(f)
-    rows = [r for r in self._by_name.values() if r['sha256']==digest and r['status']=='ok']
     by_hand = {self._last_place(r): r for r in rows if r['source']=='by hand'}
     if place in by_hand: return True
     for old,r in by_hand.items():
@@ -395,7 +406,7 @@ def _keep_one(self:Dataset, name, dirs, e):
     for f in (self.path/d/name for d in dirs if d!=keep):
         with suppress(FileNotFoundError): # Another process was quicker
             other = f.read_bytes()!=(self.path/keep/name).read_bytes()
-            if other and f.parent.name!='.removed': self._copy_in(f, [])
+            if other and f.parent.name!='.removed': self._copy_in(f, set(), {})
             self._put_aside(f)
 
 # %% ../nbs/parts/dataset.ipynb #7213f169

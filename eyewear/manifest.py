@@ -28,10 +28,13 @@ def row_problem(
     label,file = row.get('label'),row.get('file') or ''
     if problem := label_problem(label): return f'the label {str(label)[:60]!r} {problem}'
     folder,_,name = file.rpartition('/')
-    if file and (label_problem(folder) or not is_name(name) or not is_photo_name(name)): return f'the file {file[:60]!r} is no photo in the folder of a label'
+    inside = not label_problem(folder) and is_name(name) and is_photo_name(name)
+    if file and not inside: return f'the file {file[:60]!r} is no photo in the folder of a label'
     if not file and row.get('status') in ('ok','missing'): return 'it names no file'
-    if not all(str(row.get(k) or '0').isalnum() for k in ('sha256','file_sha256')): return 'a digest of it is not one'
-    if not all(str(row.get(k) or '0').isdecimal() for k in ('width','height','bytes')): return 'its size is no number'
+    for k in ('sha256','file_sha256'):
+        if not str(row.get(k) or '0').isalnum(): return f'its {k} is no digest'
+    for k in ('width','height','bytes'):
+        if not str(row.get(k) or '0').isdecimal(): return f'its {k} is no number'
     return ''
 
 # %% ../nbs/parts/manifest.ipynb #258ec436

@@ -122,7 +122,7 @@ def _values(a, name):
     if a.dtype.kind=='f' and -.1<=low and high<=1.1: a = a.clip(0, 1)*255 # A resize may go over the edges a little
     elif a.dtype==np.uint16 and high>255: a = a/257
     elif low<0 or high>255:
-        raise PhotoError(f'{name}: an array with values from {low:.4g} to {high:.4g}; give 0 to 255, or floats from 0 to 1')
+        raise PhotoError(f'{name}: an array with values from {low:.6g} to {high:.6g}; give 0 to 255, or floats from 0 to 1')
     return np.round(a).astype(np.uint8)
 
 def from_array(

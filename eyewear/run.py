@@ -69,6 +69,7 @@ def app(
     visitors:int=None,  # How many people at once; by default as many as the memory holds, at most 30
     pool:int=1,         # Pages made ahead, so that they open at once
     frame:str='',       # The one site that may show the app in a frame, as https://huggingface.co
+    host:str='',        # Name by which a proxy on this machine shows the app to others, as app.example.org
     corrections:str='', # Folder for photos whose answer a visitor has corrected, with consent; none are kept by default
     demo:bool=False,    # Train a small model on drawn practice portraits, once, and serve that?
 ):
@@ -77,7 +78,7 @@ def app(
     if corrections:
         os.environ['EYEWEAR_CORRECTIONS'] = str(Path(corrections).expanduser().resolve())
         Dataset.create(os.environ['EYEWEAR_CORRECTIONS']) # Says so now where it cannot be written to
-    serve(_demo_model() if demo else model, port, ip, visitors, pool, frame)
+    serve(_demo_model() if demo else model, port, ip, visitors, pool, frame, host)
 
 def _demo_model():
     "A model of 60 drawn portraits a label, trained where there is none yet"

@@ -41,12 +41,12 @@ def most_visitors(
     return max(2, min(30, memory//each))
 
 # %% ../nbs/parts/serve.ipynb #c98dfe2e
-max_message = 128*2**20 # Bytes a browser may send at once
+max_message = 21*2**20 # Bytes a browser may send at once: a photo of `max_bytes` (see `drop`), and what is said of it
 
 def voila_config(
     port:int, # Port to listen on
     ip:str,   # Address to listen on
-    **guard   # Settings of `Guard`: visitors, pool, frame, private
+    **guard   # Settings of `Guard`: visitors, pool, frame, hosts, ..
 )->dict:      # Class of Voila -> setting -> value
     "The settings that visitors need"
     manager = 7 if version('ipywidgets').startswith('7.') else 8
@@ -59,7 +59,7 @@ def voila_config(
             extension_allowlist=['@jupyter-widgets/jupyterlab-manager', 'anywidget', f'@voila-dashboards/widgets-manager{manager}']),
         VoilaExecutor=dict(cell_error_instruction='The page could not be made; the log of the server says why.',
             iopub_timeout=60), # Seconds; after 4, as it was, a busy machine gave pages without their widgets
-        MappingKernelManager=dict(cull_idle_timeout=300, cull_interval=60, allow_tracebacks=False),
+        MappingKernelManager=dict(cull_idle_timeout=300, cull_interval=60, allow_tracebacks=False, kernel_manager_class='eyewear.places.Kernel'),
         KernelRestarter=dict(restart_limit=0), # A dead kernel stays dead
         KernelManager=dict(transport_encryption='auto' if zmq.has('curve') else 'disabled'))
 
@@ -178,6 +178,7 @@ def serve(
     visitors:int|None=None,   # Places; by default as many as the memory holds, at most 30
     pool:int=1,               # Pages made ahead, so that they open at once
     frame:str='',             # Origin of the one site that may show the app in a frame, as 'https://huggingface.co'
+    host:str='',              # Name by which a proxy on this machine shows the app to others, as 'app.example.org'
 ):
     "Serve the app until Ctrl-C; the address is printed when it answers"
     if visitors is None: visitors = most_visitors()
@@ -185,7 +186,8 @@ def serve(
     if pool<0: raise EyewearError(f'--pool {pool}: give 0 for none, or a number of pages to make ahead')
     if frame and not re.fullmatch(r'https?://[\w.-]+(:\d+)?', frame):
         raise EyewearError(f'--frame {frame}: give the origin of a site, as https://huggingface.co')
-    serve_page('app', port, ip, Classifier(model).path, dict(visitors=visitors, pool=pool, frame=frame))
+    if host and not re.fullmatch(r'[\w.-]+', host): raise EyewearError(f'--host {host}: give a name alone, as app.example.org')
+    serve_page('app', port, ip, Classifier(model).path, dict(visitors=visitors, pool=pool, frame=frame, hosts=[host.lower()] if host else []))
 
 # %% ../nbs/parts/serve.ipynb #41f0b2c2
 def serve_review(
@@ -197,4 +199,4 @@ def serve_review(
     ds = dataset.last_dataset(path)
     if not (ds.path/'queue.json').exists(): review.save_queue(ds, clean.suspects(ds))
     print(f'{len(review.load_queue(ds))} photos of {ds.path} are in question', flush=True)
-    serve_page('review', port, guard=dict(visitors=4, pool=0, private=True), EYEWEAR_DATASET=str(ds.path))
+    serve_page('review', port, guard=dict(visitors=4, pool=0), EYEWEAR_DATASET=str(ds.path))

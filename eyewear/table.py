@@ -105,7 +105,8 @@ def _fetched(photos, web):
 # %% ../nbs/parts/table.ipynb #a71a3291
 def _is_table(path):
     "Does the file at `path` begin like a table of answers?"
-    with open(path, 'rb') as f: return f.read(18)==b'file,label,prob,re'
+    head = ','.join(csv_head([])).encode()
+    with open(path, 'rb') as f: return f.read(len(head))==head
 
 def check_out(
     out:Path,   # Where a table goes

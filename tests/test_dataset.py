@@ -401,6 +401,15 @@ def test_a_dropped_photo_that_was_taken_out_stays_out(ds):
     (ds.path/'cups'/'b.jpg').rename(ds.path/'cups'/'c.jpg')
     assert places(Dataset(ds.path))[name] == '.removed'
 
+def test_a_decision_holds_for_a_dropped_photo_that_comes_again(ds):
+    (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))
+    new = Dataset(ds.path)
+    name = Path(new.rows[-1]['file']).name
+    new.decide(name, None, by='person')
+    new.find(name).unlink()
+    Dataset(ds.path)                                                            # Its row says that it is missing
+    assert places(Dataset(ds.path))[name] == '.removed'
+
 def test_one_file_dropped_under_two_labels_is_two_photos(ds):
     for o in ('cups', 'plates'): (ds.path/o/'b.jpg').write_bytes(jpeg(7))
     new = Dataset(ds.path)

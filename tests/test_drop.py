@@ -7,8 +7,13 @@ import numpy as np, psutil, pytest
 from PIL import Image
 from eyewear import drop as drop_module, serve as serve_module
 from eyewear.drop import Arrival, PhotoDrop, max_bytes, max_photos
+from eyewear.core import PhotoError
+from eyewear.photo import max_pixels, max_side, max_webp, open_photo, stored_side
+from eyewear.predict import Classifier, Prediction
 from badphotos import BAD, claims, picture
 from conftest import HUSH, axe, comes_true
+from oddphotos import odd_photos
+from tinymodel import tiny_model
 
 EVIL = '<img src=x onerror=document.title=1>'
 CODE = '''
@@ -341,6 +346,29 @@ def test_large_file_that_the_browser_can_open(visitor, site):
     a, = site.wait()
     assert look(a).size == (600,400) and len(a.data) < 20_000
 
+# -- As the script sees it
+
+@pytest.fixture(scope='module')
+def answers(site, visitor, tmp_path_factory):
+    "What a model says of each odd photo: of what the page sends, and of the file itself"
+    clf, files = Classifier(tiny_model(tmp_path_factory.mktemp('odd')/'tiny.onnx', quarters=True)), odd_photos()
+    site.clear()
+    visitor.choose(*files.items())
+    come = {o.name: o.data for o in site.wait(len(files), 120)}
+    page, script = ([p for _, p in clf.many([photos[o] for o in files])] for photos in (come, files))
+    return {name: both for name, *both in zip(files, page, script)}
+
+@pytest.mark.parametrize('name', odd_photos())
+def test_page_and_script_answer_alike(answers, name):
+    page, script = answers[name]
+    assert isinstance(page, Prediction) and isinstance(script, Prediction)
+    assert page.label == script.label and all(abs(page.probs[o]-script.probs[o]) < .02 for o in page.probs)
+
+def test_answers_tell_colours_and_places_apart(answers):
+    "Or the test above could not fail"
+    plain, *others = (answers[o][1].probs for o in ('plain.png', 'p3.png', 'exif6.jpg'))
+    for other in others: assert max(abs(plain[o]-other[o]) for o in plain) > .03
+
 # -- What the browser cannot open
 
 def test_it_arrives_as_it_is(visitor, site):
@@ -350,14 +378,21 @@ def test_it_arrives_as_it_is(visitor, site):
     come = site.wait(len(files))
     assert {o.name: o.data for o in come} == files and [o.i for o in come] == list(range(len(files))) and {o.n for o in come} == {len(files)}
 
-def test_more_pixels_than_a_browser_should_open(visitor, site):
+@pytest.mark.parametrize('name, bomb', [('bomb.png', claims(12_000, 12_000)), ('line.png', claims(70_000, 1)), ('wide.webp', None)], ids=['bomb', 'line', 'webp'])
+def test_more_pixels_than_python_opens(visitor, site, name, bomb):
     "The browser would open it, and take half a gigabyte and more for it"
-    bomb = claims(12_000, 12_000)
-    opened = '''() => { const own = createImageBitmap; window.opened = 0; window.createImageBitmap = (...o) => { window.opened++; return own(...o) } }'''
+    if bomb is None: bomb = picture('WEBP', (8001, 8000), method=0)
+    opened = '''() => { const own = window.own ??= createImageBitmap; window.opened = 0; window.createImageBitmap = (...o) => { window.opened++; return own(...o) } }'''
     visitor.page.evaluate(opened)
-    visitor.choose(('bomb.png', bomb), ('a.png', picture('PNG')))
+    visitor.choose((name, bomb), ('a.png', picture('PNG')))
     a, b = site.wait(2)
     assert a.data == bomb and look(b).format == 'JPEG' and visitor.page.evaluate('opened') == 1
+    with pytest.raises(PhotoError, match='at most'): open_photo(a.data, a.name)
+
+def test_photo_of_108_megapixels_is_made_small(visitor, site):
+    visitor.choose(('phone.jpg', picture('JPEG', (12_000, 9000), 'teal')))
+    a, = site.wait()
+    assert look(a).size == (1024, 768) and near(look(a).getpixel((9, 9)), (0, 128, 128))
 
 def test_too_large_to_be_sent_is_a_sentence(visitor, site):
     visitor.drop((EVIL+'.heic', 20*2**20+100_000), ('just.heic', 20*2**20))
@@ -512,8 +547,9 @@ def test_axe_has_nothing_to_say(browser, site, scheme):
 
 def test_limits_are_those_of_the_browser():
     js = (Path(drop_module.__file__).parent/'static'/'drop.js').read_text(encoding='utf-8')
-    most, limit = re.search(r'SIDE = \d+, MOST = (\d+), LIMIT = (\d+) \* 2', js).groups()
-    assert (int(most), int(limit)*2**20) == (max_photos, max_bytes)
+    side, most, limit = map(int, re.search(r'SIDE = (\d+), MOST = (\d+), LIMIT = (\d+) \* 2 \*\* 20,', js).groups())
+    pixels, webp, longest = map(float, re.search(r'PIXELS = (\w+), WEBP = (\w+), LONGEST = (\d+)\s', js).groups())
+    assert (side, most, limit*2**20) == (stored_side, max_photos, max_bytes) and (pixels, webp, longest) == (max_pixels, max_webp, max_side)
 
 GOOD = dict(do='photo', name='a.jpg', problem='', i=0, n=1)
 

@@ -85,11 +85,16 @@ def test_a_new_run_keeps_what_a_person_decided(dishes, monkeypatch):
     Dataset(data).undo(by='person')
 
 @pytest.mark.parametrize('args,says', [
-    (('--source', '/no/such/folder'), '/no/such/folder'), (('--limit', '2'), 'LIMIT=2'), (('--port', '99999'), '99999')])
+    (('--source', '/no/such/folder'), '/no/such/folder'), (('--limit', '2'), 'LIMIT=2'), (('--limit', '0'), 'LIMIT=0'), (('--port', '99999'), '99999')])
 def test_bad_input_is_one_line(tmp_path, args, says):
     res = run(tmp_path/'home', *args, timeout=300)
     err = [l for l in res.stderr.splitlines() if l.strip()]
     assert res.returncode == 2 and len(err) == 1 and says in err[0], (res.stdout, res.stderr)
+
+def test_limit_in_other_digits_is_one_line(tmp_path):
+    env = dict(os.environ, EYEWEAR_HOME=str(tmp_path/'home'), EYEWEAR_LIMIT='²')
+    res = subprocess.run([BIN/'eyewear-run'], env=env, capture_output=True, text=True)
+    assert res.returncode == 2 and res.stderr.startswith('eyewear: LIMIT=²') and res.stderr.count('\n') == 1, res.stderr
 
 def test_home_that_cannot_be_made(tmp_path):
     (tmp_path/'file').write_text('')
@@ -104,4 +109,4 @@ def test_ctrl_c_ends_it_in_a_line(tmp_path):
     time.sleep(25)
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=60)
-    assert p.returncode == 130 and 'stopped' in err and 'Traceback' not in err, (out, err)
+    assert p.returncode == 130 and 'stopped; the same command starts anew' in err and 'Traceback' not in err, (out, err)

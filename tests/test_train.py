@@ -355,7 +355,7 @@ def test_script_says_it_in_one_line(tmp_path, home):
     src = tmp_path/'mine'
     (src/'cups').mkdir(parents=True)
     for i in range(5): (src/'cups'/f'{i}.jpg').write_bytes(photo('cups', i))
-    env = {**os.environ, 'PYTHONPATH':str(ROOT), 'EYEWEAR_SOURCE':str(src), 'EYEWEAR_LIMIT':'5'}
-    res = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'eyewear.train', '--how', 'head'], capture_output=True, text=True, env=env, cwd=tmp_path)
+    env = {**os.environ, 'PYTHONPATH':str(ROOT), 'EYEWEAR_SOURCE':str(src), 'EYEWEAR_LIMIT':'5', 'PYTHONWARNINGS':'ignore'}
+    res = subprocess.run([Path(sys.executable).with_name('eyewear-train'), '--how', 'head'], capture_output=True, text=True, env=env, cwd=tmp_path)
     assert res.returncode == 2 and res.stderr.strip().splitlines()[-1].startswith('eyewear: '), res.stderr
     assert 'Traceback' not in res.stderr

@@ -1,7 +1,8 @@
 // The area that takes photos: dropped, pasted, chosen, or taken with the camera. Each is made small here, before it is
 // sent, and the next one is sent when Python has answered the one before.
 
-const SIDE = 1024, MOST = 200, LIMIT = 20 * 2 ** 20, PIXELS = 128e6, PATIENCE = 20 // px, photos, bytes, pixels, seconds
+const SIDE = 1024, MOST = 200, LIMIT = 20 * 2 ** 20, PATIENCE = 20 // px, photos, bytes, seconds
+const PIXELS = 128e6, WEBP = 64e6, LONGEST = 65535                   // pixels, pixels of a WebP, px: what Python opens, too
 const LOST = 'No answer: the connection is lost, or the server is busy or has stopped. Please load the page again.'
 const NO_FILE = 'Nothing here that could be a photo: save it as a file first, and choose that.'
 const CAMERA = {
@@ -13,10 +14,15 @@ const megabytes = n => `${(n / 2 ** 20).toFixed(1).replace('.0', '')} MB`
 
 // -- A photo made small
 
-function pixels(file) { // How many its header promises, before any is decoded; 0 where the browser does not know the format
+function size(file) { // Width and height that its header promises, before a pixel is decoded; 0 where the browser does not know the format
   const url = URL.createObjectURL(file), img = new Image()
-  return new Promise(done => Object.assign(img, {onload: () => done(img.naturalWidth * img.naturalHeight), onerror: () => done(0), src: url}))
+  return new Promise(done => Object.assign(img, {onload: () => done([img.naturalWidth, img.naturalHeight]), onerror: () => done([0, 0]), src: url}))
     .finally(() => URL.revokeObjectURL(url))
+}
+
+async function tooLarge(file) {
+  const [w, h] = await size(file)
+  return w * h > (file.type === 'image/webp' ? WEBP : PIXELS) || Math.max(w, h) > LONGEST
 }
 
 function painted(w, h, paint) { // A canvas, white below what is painted
@@ -43,7 +49,7 @@ async function jpeg(source, width, height) { // Bytes of `source` with no side o
 async function shrink(file) { // Bytes of a small JPEG, upright; null where this browser cannot make one
   let bitmap = null
   try {
-    if (!readable() || await pixels(file) > PIXELS) return null
+    if (!readable() || await tooLarge(file)) return null
     bitmap = await createImageBitmap(file, {imageOrientation: 'from-image'})
     return await jpeg(bitmap, bitmap.width, bitmap.height)
   } catch { return null } finally { bitmap?.close() }

@@ -3,12 +3,22 @@ const OUTPUT = 'script[type="application/vnd.voila.cell-output+json"]'
 const GONE = 'This page has ended: the server has closed it, or has started anew.'
 const LOST = 'The connection to the server is lost. This page tries to get it back.'
 const SLOW = 'This takes longer than it should.'
+const WRONG = 'Something went wrong on the server, and your last step may be lost.'
+const LARGE = 'That file is too large: at most 20 MB can be sent.'
+const MOST = 21 * 2 ** 20 // bytes of a message that the server takes: a file of 20 MB, and what is said of it
 const byId = id => document.getElementById(id)
 const base = () => document.body.dataset.baseUrl
 
 function notice(text) {
   byId('notice').hidden = !text
   byId('notice').firstElementChild.textContent = text
+}
+
+// The server hangs up on a message that is too large, which would lose the page its connection: better not to send it
+const send = WebSocket.prototype.send
+WebSocket.prototype.send = function (data) {
+  if ((data.byteLength ?? data.size ?? data.length) > MOST) return notice(LARGE)
+  send.call(this, data)
 }
 
 // Light or dark, as the visitor's system is
@@ -48,6 +58,7 @@ function end() { ended = true; notice(GONE) }
 function watch() {
   let timer
   kernel.statusChanged.connect((_, status) => { if (['dead', 'restarting', 'autorestarting'].includes(status)) end() })
+  kernel.iopubMessage.connect((_, msg) => { if (msg.header.msg_type === 'error' && !ended) notice(WRONG) })
   kernel.connectionStatusChanged.connect((_, status) => {
     clearTimeout(timer)
     if (ended) return
