@@ -11,7 +11,7 @@ __all__ = ['download_again']
 import re
 from pathlib import Path
 
-from .core import SourceError,home,label_problem,printable,sha256,write_file
+from .core import SourceError,home,label_problem,sha256,write_file
 from .dataset import Dataset
 from .fetch import Found,fetch
 from .filelist import files_below,is_list,is_web
@@ -24,11 +24,12 @@ from .practice import practice_photos
 def _read_manifest(path):
     "The rows of a `manifest.csv` whose photos came, as dicts"
     try: head,rows,_ = read_table(Path(path))
-    except OSError as e: raise SourceError(printable(f'{path}: cannot be read ({e.strerror})')) from e
+    except OSError as e: raise SourceError(f'{path}: cannot be read ({e.strerror})') from e
     if not rows or not {'label','image_url','sha256','source'}<=set(head):
-        raise SourceError(printable(f'{path}: no manifest of a dataset (label, image_url, sha256 and source)'))
+        raise SourceError(f'{path}: no manifest of a dataset (label, image_url, sha256 and source)')
     for r in rows:
-        if why := label_problem(r['label']): raise SourceError(printable(f'{path}: the label {r["label"][:100]!r} {why}; is this manifest from someone you trust?'))
+        why = label_problem(r['label'])
+        if why: raise SourceError(f'{path}: the label {r["label"][:100]!r} {why}; is this manifest from someone you trust?')
     return [r for r in rows if r['sha256'] and r.get('reason')!=why_gone]
 
 # %% ../nbs/parts/again.ipynb #81b5468c
@@ -38,9 +39,10 @@ def _drawn(rows):
     for r in rows:
         if r['source']!='practice': continue
         m = re.match(r'practice:(\d{1,9})/(\d{1,4})/', r['image_url'])
-        if not m: raise SourceError(printable(f'{r["image_url"][:100]!r} is no practice portrait; is this manifest from someone you trust?'))
+        if not m: raise SourceError(f'{r["image_url"][:100]!r} is no practice portrait; is this manifest from someone you trust?')
         todo.setdefault((int(m[1]),int(m[2])), []).append(r['label'])
-    return {p['image_url']: p['bytes'] for (seed,limit),labels in todo.items() for p in practice_photos(limit, list(dict.fromkeys(labels)), seed)}
+    sets = [practice_photos(limit, list(dict.fromkeys(labels)), seed) for (seed,limit),labels in todo.items()]
+    return {p['image_url']: p['bytes'] for portraits in sets for p in portraits}
 
 def _files(folder):
     "address -> file, in a copy of the folder that the photos were in"

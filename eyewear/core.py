@@ -21,7 +21,10 @@ from types import SimpleNamespace
 from fastcore.script import is_cli
 
 # %% ../nbs/00_core.ipynb #c0165dfc
-class EyewearError(Exception): "What a reader or visitor can put right: one line with the value and the next step"
+class EyewearError(Exception):
+    "What a reader or visitor can put right: one line with the value and the next step"
+    def __str__(self): return printable(super().__str__())
+
 class PhotoError(EyewearError): "A file that is no whole photo"
 class DatasetError(EyewearError): "A dataset folder that cannot be read or written"
 

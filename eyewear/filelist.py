@@ -93,11 +93,12 @@ def read_list(
             head = _head(next(lines, []), path)
             for cells in lines:
                 if any(o.strip() for o in cells[len(head):]):
-                    raise SourceError(f'{path}, line {lines.line_num}: more values than columns; put quotes around a value with a comma in it')
+                    raise SourceError(f'{path}, line {lines.line_num}: more values than columns; put quotes around one with a comma')
                 row = dict.fromkeys(head, '') | {k: o.strip() for k,o in zip(head, cells)}
                 if any(row.values()): yield lines.line_num,row
     except UnicodeError as e: raise SourceError(f'{path}: cannot be read as UTF-8; save it as "CSV UTF-8"') from e
-    except (OSError, csv.Error) as e: raise SourceError(f'{path}: cannot be read ({getattr(e, "strerror", None) or e})') from e
+    except csv.Error as e: raise SourceError(f'{path}: cannot be read ({e})') from e
+    except OSError as e: raise SourceError(f'{path}: cannot be read ({e.strerror})') from e
 
 # %% ../nbs/parts/filelist.ipynb #52598a49
 def is_web(name:str)->bool: # Does it start with http:// or https://?

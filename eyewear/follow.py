@@ -51,7 +51,8 @@ def match(
     return out,free
 
 # %% ../nbs/parts/follow.ipynb #05d9010e
-why_moved,why_gone = 'moved in the source','no longer in the source' # Reasons in the log; the second one in the manifest too
+why_moved = 'moved in the source'    # Reason in the log
+why_gone = 'no longer in the source' # Reason in the log and in the manifest
 
 @patch
 def _is_out(self:Dataset, name): return self.find(name).parent.name=='.removed'
@@ -64,7 +65,8 @@ def _follow_one(self:Dataset, name, label, held):
     if said==label: return ''
     if said is None:
         self.undo(ours[-1]['n'])
-        return self._follow_one(name, label, [e for e in held if e is not ours[-1]]) or ('' if self._is_out(name) else 'back')
+        done = self._follow_one(name, label, [e for e in held if e is not ours[-1]])
+        return done or ('' if self._is_out(name) else 'back')
     if self._is_out(name): return ''
     if label: return 'moved' if self.decide(name, label, by='rule', why=why_moved) else ''
     self._carry_out(name, None, by='rule', why=why_gone)
@@ -87,7 +89,7 @@ def _follow_all(self:Dataset, rows, places):
 
 # %% ../nbs/parts/follow.ipynb #e69270ca
 def _note(rows, places):
-    "Write into `rows` where their photos are now; the addresses of those that have just gone, and how many others have a new one"
+    "Write into `rows` where their photos are now; the addresses that have just gone, and how many photos have a new one"
     gone,renamed = [],0
     for i,r in enumerate(rows):
         if i not in places:
@@ -101,11 +103,12 @@ def _note(rows, places):
 
 def _bring(ds, there, free, kept, limit, source, **kwargs):
     "Fetch what is new, as far as there is room, and bring the rows into the order of the source"
-    place = {(label,o.address): i for i,(label,o) in enumerate((label,o) for label,photos in there.items() for o in photos)}
+    keys = [(label,o.address) for label,photos in there.items() for o in photos]
+    place = {key: i for i,key in enumerate(keys)}
     ds.rows = [r for r in ds.rows if r['status']!='failed' or (r['label'],r['image_url']) in place]
     room = {label: limit-kept[label] for label in there}
-    wanted = {label: ('', [o for o in photos if (label,o.address) in free]) for label,photos in there.items() if room[label]>0}
-    wanted = {label: w for label,w in wanted.items() if w[1]}
+    new = {label: [o for o in photos if (label,o.address) in free] for label,photos in there.items()}
+    wanted = {label: ('',photos) for label,photos in new.items() if photos and room[label]>0}
     if wanted: fetch(ds, wanted, limit, source, room=room, **kwargs)
     ds.rows.sort(key=lambda r: place.get((r['label'],r['image_url']), len(place)))
     ds.save()

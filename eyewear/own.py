@@ -13,6 +13,7 @@ import os,sys,unicodedata
 from pathlib import Path
 
 from .core import SourceError,is_hidden,is_photo_name,label_problem,printable,sha256
+from .dataset import read_marks
 from .fetch import Found
 from .filelist import beside,files_below,is_list,is_ours,is_web,photo_column,read_list
 
@@ -40,26 +41,33 @@ def match_labels(
     return list(dict.fromkeys(out))
 
 # %% ../nbs/parts/own.ipynb #9c32e572
-_utf8 = '' if sys.getfilesystemencoding()=='utf-8' else ', or set PYTHONUTF8=1'
+_utf8 = '' if sys.getfilesystemencoding()=='utf-8' else ' (PYTHONUTF8=1 may help)'
+
+def _problem(label):
+    "As `label_problem`, for names as they come from a disk"
+    if printable(label)!=label: return f'is no text in {sys.getfilesystemencoding()}{_utf8}'
+    return label_problem(label)
 
 def _some(names): return ', '.join(names[:20])+', ..'*(len(names)>20)
 def _asked(labels): return 'LABELS='+','.join(f'"{o}"' if ',' in o else o for o in labels)[:200]
 
+# %% ../nbs/parts/own.ipynb #275e23c9
 def check_labels(
     labels:list, # To use
     there:list,  # Labels that the source has
     source:str,  # For an error
 ):
     "A `SourceError` unless `labels` are at least two, are in the source, and can be told apart on every disk"
-    source,twins = printable(source),{}
+    twins = {}
     for o in labels:
-        if printable(o)!=o: raise SourceError(f'{source}: the name {printable(o)} is no text in {sys.getfilesystemencoding()}; rename the folder{_utf8}')
-        if why := label_problem(o): raise SourceError(f'{source}: {o!r} cannot be a label, it {why}; give it another name')
+        why = _problem(o)
+        if why: raise SourceError(f"{source}: '{o}' cannot be a label, it {why}; give it another name")
         twin = twins.setdefault(o.casefold(), o)
-        if twin!=o: raise SourceError(f'{source}: {twin} and {o} are the same folder on many disks; rename one, or choose with LABELS=')
+        if twin!=o: raise SourceError(f'{source}: {twin} and {o} are the same folder on many disks; rename one of them')
     miss = [o for o in labels if o not in there]
-    if miss: raise SourceError(f'{printable(_asked(labels))}: {source} has no {_some(miss)}; it has {printable(_some(there)) or "none at all"}')
-    if len(labels)<2: raise SourceError(f'{source}: {_some(labels) or "no label"} is not enough to tell apart; it takes two labels or more')
+    if miss: raise SourceError(f'{_asked(labels)}: {source} has no {_some(miss)}; it has {_some(there) or "none"}')
+    few = _some(labels) or 'no label'
+    if len(labels)<2: raise SourceError(f'{source}: {few} is not enough to tell apart; it takes two labels or more')
 
 # %% ../nbs/parts/own.ipynb #7a51adab
 _part_names = 'train training valid validation val test testing dev'.split()
@@ -72,9 +80,11 @@ def _loose(path): return [o for o in path.iterdir() if is_photo_name(o.name) and
 
 def _unwrap(path):
     "The folder that holds the labels, below folders with nothing else in them"
-    seen = set()
-    while len(inside := _inside(path))==1 and _inside(inside[0]) and not _loose(inside[0]) and os.path.realpath(path) not in seen:
+    seen = set() # A link may lead back
+    while os.path.realpath(path) not in seen:
         seen.add(os.path.realpath(path))
+        inside = _inside(path)
+        if len(inside)!=1 or _loose(inside[0]) or not _inside(inside[0]): break
         path = inside[0]
     return path
 
@@ -85,10 +95,13 @@ def _parts(path):
     named = [o for o in inside if o.name.lower() in _part_names]
     parts = [o for o in named if _inside(o)]
     if named and len(named)==len(inside) and not parts:
-        raise SourceError(f'{path}: {_some([o.name for o in named])} hold photos and no labels; put the photos into folders, as in {named[0].name}/cups/1.jpg')
+        raise SourceError(f'{path}: {_some([o.name for o in named])} hold photos and no labels; '
+            f'put the photos into folders, as in {named[0].name}/cups/1.jpg')
     if not parts or (len(parts)==1 and len(named)<len(inside)): return []
+    said = f'{_some([f"{o.name}/" for o in parts])}: taken together, to be split anew'
     left = [f'{o.name}/' for o in inside if o not in parts]
-    print(f'{_some([f"{o.name}/" for o in parts])}: taken together, to be split anew'+(f'; {printable(_some(left))} left out' if left else ''))
+    if left: said += f'; {_some(left)} left out'
+    print(printable(said))
     return parts
 
 # %% ../nbs/parts/own.ipynb #f243bdd1
@@ -103,10 +116,10 @@ def label_folders(
         loose += len(_loose(holder))
         for o in _inside(holder): found.setdefault(plain_label(o.name), []).append(o)
     if not found and not loose and any(o.is_dir() for o in top.iterdir()):
-        raise SourceError(printable(f'{path}: no folders but empty, hidden or made by eyewear; name the folder that holds those of your labels'))
+        raise SourceError(f'{path}: all folders are empty, hidden or made by eyewear; name the one with your labels')
     if not found:
-        raise SourceError(printable(f'{path}: {loose} photos and no folders; put those of each label into a folder, as in {path.name}/cups/1.jpg, '
-            'or name a list with the columns label and file'))
+        raise SourceError(f'{path}: {loose} photos and no folders; put those of each label into a folder, '
+            f'as in {path.name}/cups/1.jpg, or name a list with the columns label and file')
     if loose: print(printable(f'{path.name}/: {loose} photo(s) left out that are in no label\'s folder'))
     twins = [label for label,folders in found.items() if len({o.name for o in folders})>1]
     if twins: print(printable(f'{_some(twins)}: folders whose names only look the same are taken together'))
@@ -130,10 +143,12 @@ def folder_photos(
     photos = [(f,d) for f,d in files if is_photo_name(f.name) and os.path.isfile(f)]
     dead = sum(is_photo_name(f.name) and not os.path.exists(f) for f,_ in files)
     other = len(files)-len(photos)-dead
-    left = [f'{other} files left out, their names are not those of photos']*bool(other)+[f'{dead} links that lead nowhere']*bool(dead)
+    left = []
+    if other: left.append(f'{other} files left out, their names are not those of photos')
+    if dead: left.append(f'{dead} links that lead nowhere')
     if not photos:
         found = f' ({", ".join(left)})' if left else ''
-        raise SourceError(printable(f'{folders[0]}: no photos for the label {label}{found}; put some in, or name the labels to use with LABELS='))
+        raise SourceError(f'{folders[0]}: no photos for the label {label}{found}; put some in, or choose with LABELS=')
     if left: print(printable(f'{label}/: {", ".join(left)}'))
     digest = lambda o: sha256(os.fsencode(o[0].relative_to(o[1]).as_posix()))
     for f,_ in sorted(photos, key=digest): yield Found(printable(f.relative_to(root).as_posix()), load=_read(f), path=f)
@@ -143,11 +158,20 @@ def _listed(path, row, line, column):
     "`Found` for one line of a list"
     name,more = row[column],{k: row.get(k, '') for k in ('page_url','title','licence','creator')}
     if not name: raise SourceError(f'{path}, line {line}: no {column}')
-    if why := label_problem(plain_label(row['label'])):
-        raise SourceError(printable(f'{path}, line {line}: the label {row["label"][:100]!r} {why}').replace("the label ''", 'the label'))
+    why = label_problem(plain_label(row['label']))
+    said = f'label {row["label"][:100]!r}' if row['label'] else 'label'
+    if why: raise SourceError(f'{path}, line {line}: the {said} {why}')
     if is_web(name): return Found(name, **more)
     file = beside(path, name)
     return Found(name, **more, load=_read(file), path=file)
+
+def _column(row, path):
+    "The column that names the photos, in a list that has labels"
+    if {'sha256','status','image_url'}<=row.keys():
+        raise SourceError(f'{path}: the manifest of a dataset; run `eyewear-download --from {path}`')
+    have = ', '.join(row)[:100]
+    if 'label' not in row: raise SourceError(f'{path}: no column label in its first line, which has {have}')
+    return photo_column(row, path=path)
 
 def listed_photos(
     path:Path, # .csv or .tsv with the columns label and url, file, ..
@@ -155,12 +179,9 @@ def listed_photos(
     "The photos in a list, by label"
     out,column = {},None
     for line,row in read_list(path):
-        if column is None:
-            if {'sha256','status','image_url'}<=row.keys(): raise SourceError(f'{path}: the manifest of a dataset; `eyewear-download --from {path}` makes that dataset again')
-            if 'label' not in row: raise SourceError(f'{path}: no column label in its first line, which has {", ".join(row)[:100]}')
-            column = photo_column(row, path=path)
+        column = column or _column(row, path)
         out.setdefault(plain_label(row['label']), []).append(_listed(path, row, line, column))
-    if not out: raise SourceError(f'{path}: needs a first line with the columns label and url (or file), and a line for each photo below it')
+    if not out: raise SourceError(f'{path}: needs a line for each photo below the first, with label and url or file')
     return out
 
 # %% ../nbs/parts/own.ipynb #2c31469a
@@ -181,17 +202,18 @@ def folder_name(
     name = path.stem if is_list(path) else path.name
     return ''.join(c if c.isprintable() else '_' for c in name)[:50] or 'root'
 
+# %% ../nbs/parts/own.ipynb #e040497c
 def own_photos(
     source:str,     # Path of a folder or a list
     names:tuple=(), # Sources that are no path, for an error
 )->dict:            # label -> `Found`; the photos of a folder are looked for when you ask for them
     "The labels of a source of your own, and the photos of each"
     path = source_path(source)
-    said = printable(f'SOURCE={str(source)[:200]}')
+    said = f'SOURCE={str(source)[:200]}'
     if is_list(path): return listed_photos(path)
-    if not os.path.isdir(path): raise SourceError(f'{said}: neither a folder nor one of auto, {", ".join(names)}; a list is called .csv or .tsv')
-    if (path/'.download.json').is_file():
-        raise SourceError(f'{said}: a dataset that eyewear made; name what its photos came from, or a copy of the folders in it')
+    if not os.path.isdir(path): raise SourceError(f'{said}: neither a folder nor one of auto, {", ".join(names)}')
+    marks = read_marks(path)
+    if marks: raise SourceError(f'{said}: a dataset that eyewear made from {marks.get("source", "photos")}; name that instead')
     try:
         if (path/'metadata.csv').is_file() and len(_inside(path))<2: return listed_photos(path/'metadata.csv')
         return {o: folder_photos(path, folders, o) for o,folders in label_folders(path).items()}

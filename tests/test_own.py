@@ -112,7 +112,7 @@ def test_what_eyewear_made_is_no_source(tmp_path, monkeypatch, where):
 def test_a_dataset_of_ours_is_no_source(tmp_path):
     tree(tmp_path, 'cups', 'plates')
     (tmp_path/'.download.json').write_text('{"source": "/far/photos", "name": "x", "labels": []}', encoding='utf-8')
-    with pytest.raises(SourceError, match='a dataset that eyewear made'): own_photos(tmp_path)
+    with pytest.raises(SourceError, match='a dataset that eyewear made from /far/photos'): own_photos(tmp_path)
 
 def test_the_order_has_nothing_to_do_with_names(tmp_path):
     found = list(own_photos(tree(tmp_path, 'cups', 'plates', n=20))['cups'])
@@ -151,7 +151,7 @@ def test_lists_of_all_kinds(tmp_path, name, head):
 @pytest.mark.parametrize('text, says', [
     ('label,url\ncups,a.jpg\n,b.jpg\n', 'line 3: the label is empty'), ('label,url\ncups,a.jpg\n../../victim,b.jpg\n', "line 3: the label '../../victim' has a character"),
     ('label,url\n.cups,a.jpg\n', 'hidden'), ('label,url\ncups,\n', 'line 2: no url'), ('url,name\na,b\n', 'no column label'), ('label,size\na,b\n', 'no column url, file'),
-    ('label,url\n', 'lines? for each|a line for each'), ('label,url,sha256,status,image_url\na,b,c,d,e\n', 'eyewear-download --from')])
+    ('label,url\n', 'a line for each photo'), ('label,url,sha256,status,image_url\na,b,c,d,e\n', 'eyewear-download --from')])
 def test_lists_that_cannot_be_right(tmp_path, text, says):
     with pytest.raises(SourceError, match=says) as e: listed(tmp_path/'m.csv', text)
     assert '\n' not in str(e.value) and 'm.csv' in str(e.value)

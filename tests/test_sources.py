@@ -125,3 +125,13 @@ def test_a_source_of_ones_own(host, tmp_path, monkeypatch):
     monkeypatch.setitem(dl.sources, 'museum', museum)
     ds = dl.download('museum', 4, ['cups', 'plates'], allow=['127.0.0.1'], quiet=True)
     assert ds.counts() == dict(cups=3, plates=3) and {r['source'] for r in ds.rows} == {'museum'}
+
+def test_half_a_character_from_a_search_ends_nothing(tmp_path):
+    from eyewear.dataset import Dataset
+    from eyewear.fetch import Found, fetch
+    ds = Dataset.create(tmp_path/'ds')
+    found = Found('a', title='smile \ud83d', page_url='https://a.test/\ud83d', load=lambda: b'no photo')
+    fetch(ds, {'cups': ('', [found])}, 4, quiet=True)
+    assert [r['title'] for r in Dataset(ds.path).rows] == ['smile \\xed\\xa0\\xbd'] and len(Dataset(ds.path).files()) == 1
+
+def test_an_error_is_text_whatever_the_names_in_it(): assert str(SourceError('caf\udce9/写真')) == 'caf\\xe9/写真'
