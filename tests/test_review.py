@@ -240,7 +240,7 @@ def test_without_a_model_the_queue_is_made_by_rules(ds, tmp_path, monkeypatch):
     monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path))
     (tmp_path/'current.txt').write_text('dishes')
     clean(review=True)                                                                   # the dataset used last
-    guard = dict(visitors=4, pool=0, private=True)                                      # a few tabs, on this machine alone
+    guard = dict(visitors=4, pool=0)                                    # a few tabs, on this machine alone
     assert served == [(('review', 8867), dict(guard=guard, EYEWEAR_DATASET=str(ds.path)))] and queue_names(ds) == [b]
 
 def test_other_options_do_what_they_did(ds, capsys):
