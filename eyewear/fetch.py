@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor,wait
 from dataclasses import dataclass,field
 from datetime import datetime,timezone
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
+from ipaddress import ip_address,ip_network
 from pathlib import Path
 from typing import Callable
 import httpcore,httpx
@@ -49,11 +49,20 @@ class Found:
         return {'image_url': self.address, **{k: printable(getattr(self, k)) for k in ('page_url','title','licence','creator')}}
 
 # %% ../nbs/parts/fetch.ipynb #c9c6fd02
+_with_ipv4_last = [ip_network(o) for o in ('::/96','::ffff:0:0/96','::ffff:0:0:0/96','64:ff9b::/96','64:ff9b:1::/48')] # Compatible, mapped, translated, NAT64
+
+def _within(ip):
+    "The IPv4 addresses that an IPv6 address leads to, by any of the ways to write one inside the other"
+    if ip.version==4: return []
+    tunnels = [ip.sixtofour, *(ip.teredo or ())]
+    last = [ip_address(int(ip)%2**32) for o in _with_ipv4_last if ip in o]
+    return [o for o in tunnels if o] + last
+
 def is_public(ip:str)->bool: # Is this number of a host, IPv4 or IPv6, on the public web?
-    "Neither this machine, nor a private network, nor a group"
+    "Neither this machine, nor a private network, nor a group; nor a way around to one"
     ip = ip_address(ip.split('%')[0])
-    ip = getattr(ip, 'ipv4_mapped', None) or ip
-    return ip.is_global and not ip.is_multicast
+    inner = _within(ip)
+    return all(o.is_global and not o.is_multicast for o in inner or [ip])
 
 class PublicNetwork(httpcore.AnyIOBackend):
     "Connects to public addresses only"

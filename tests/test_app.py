@@ -1,6 +1,6 @@
 "The page in a real browser: served, opened, fed with photos and with what is none."
 import csv, io, os, re, signal, socket, subprocess, sys, time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
@@ -10,7 +10,7 @@ from eyewear import serve as serve_module
 from eyewear.app import classifier_app, latest
 from eyewear.core import EyewearError
 from eyewear.dataset import Dataset
-from eyewear.drop import Arrival
+from eyewear.drop import Arrival, max_bytes
 from eyewear.predict import ModelError, page_title
 from eyewear.serve import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
@@ -280,6 +280,71 @@ def test_callbacks_look_at_what_they_get(model):
         assert 'went wrong' in page.lbl_pred.value or 'choose another' in page.lbl_pred.value
         page.on_click_classify(None)
 
+def test_name_that_is_no_text_does_not_break_the_visit(model):
+    page = classifier_app(model)
+    for name in ('half \ud83d.png', 'b.png', 'c.png'): page.btn_upload.answer(dict(do='photo', name=name, problem='', i=0, n=1), [picture('PNG', colour='lime')])
+    for w in (page.out_pl, page.out_rows, page.lbl_pred): w.value.encode()
+    assert 'half ' in page.out_rows.value and 'Prediction: sunglasses; ' in page.out_pl.value
+
+def test_page_keeps_a_small_copy(model):
+    page = classifier_app(model)
+    page.on_photo(Arrival('large.png', picture('PNG', (3000,2000), 'lime'), '', 0, 1))
+    assert page.now[0].size == (1024,683) and 'Prediction: sunglasses; ' in page.out_pl.value
+
+LARGE = '''
+import gc, io, resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, (2*2**30, 2*2**30))
+import numpy as np, psutil
+from PIL import Image
+from eyewear.app import classifier_app
+from eyewear.drop import Arrival
+page = classifier_app(sys.argv[1])
+b = io.BytesIO()
+Image.fromarray(np.random.default_rng(0).integers(0, 90, (3000,4000,3), dtype=np.uint8)).save(b, 'JPEG', quality=30)
+whole, cut = b.getvalue(), b.getvalue()[:-len(b.getvalue())//3]
+def ask(data, n=20):
+    for i in range(n): page.on_photo(Arrival(f'{i}.jpg', data, '', 0, 1))
+    return psutil.Process().memory_info().rss/2**20
+before = ask(whole, 2)
+print(before, ask(whole), ask(cut), len(page.rows), 'truncated' in page.lbl_pred.value or 'damaged' in page.lbl_pred.value)
+'''
+
+@pytest.mark.skipif(os.name != 'posix', reason='needs a limit of memory')
+def test_large_and_refused_photos_do_not_stay_in_memory(model, tmp_path):
+    "20 of 12 megapixels, 36 MB each once opened, then 20 that break off"
+    res = subprocess.run([sys.executable, '-c', LARGE, str(model)], cwd=tmp_path, capture_output=True, text=True)
+    before, whole, cut, rows, refused = res.stdout.split()
+    assert (rows, refused) == ('42', 'True'), res.stderr
+    assert float(whole) < float(before)+60 and float(cut) < float(before)+60
+
+def test_refused_photo_keeps_its_sentence_alone(model):
+    page = classifier_app(model)
+    page.on_photo(Arrival('a.png', b'no photo', '', 0, 1))
+    [(_, _, p)] = page.rows
+    assert p.__traceback__ is p.__cause__ is p.__context__ is None and str(p).startswith('a.png: not a photo')
+
+@pytest.mark.parametrize('forged', [1, 'true', [0], 1.0])
+def test_consent_is_a_plain_yes(model, tmp_path, forged):
+    page = classifier_app(model, corrections=tmp_path/'kept')
+    page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
+    page.correct.which.value = 'VR'
+    with suppress(Exception): page.correct.agree.set_state(dict(value=forged))
+    page.correct.btn_send.click()
+    assert 'Tick the box' in page.correct.said.value and not list((tmp_path/'kept').glob('*/*.jpg'))
+    page.correct.agree.set_state(dict(value=True))
+    page.correct.btn_send.click()
+    assert 'Thank you' in page.correct.said.value
+
+def test_correction_that_fails_in_any_way_is_a_sentence(model, tmp_path, monkeypatch, caplog):
+    page = classifier_app(model, corrections=tmp_path/'kept')
+    page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
+    page.correct.which.value = 'VR'
+    page.correct.agree.value = True
+    def broken(*args): raise RuntimeError('/srv/secret is full')
+    monkeypatch.setattr('eyewear.correct.keep_correction', broken)
+    page.correct.btn_send.click()
+    assert 'could not be kept here' in page.correct.said.value and '/srv/secret is full' in caplog.text
+
 def test_many_labels_have_a_short_title():
     assert page_title(['cups','plates']) == 'Cups or plates?' and page_title(list('abcdefgh')) == page_title(['a']) == 'Photo classifier'
 
@@ -350,5 +415,5 @@ def test_what_is_wrong_is_said_before_anything_starts(model, tmp_path, nothing_s
 def test_settings_that_visitors_need():
     cfg = voila_config(1234, '0.0.0.0')
     assert cfg['Voila'] | dict(tornado_settings=0) == dict(port=1234, ip='0.0.0.0', port_retries=0, open_browser=False, log_level='ERROR', tornado_settings=0)
-    assert cfg['Voila']['tornado_settings']['websocket_max_message_size'] == max_message > 100e6
+    assert cfg['Voila']['tornado_settings']['websocket_max_message_size'] == max_message == max_bytes+2**20
     assert cfg['VoilaConfiguration']['allow_template_override'] == 'NO' and cfg['MappingKernelManager']['cull_idle_timeout'] > 0

@@ -555,12 +555,29 @@ GOOD = dict(do='photo', name='a.jpg', problem='', i=0, n=1)
 
 @pytest.mark.parametrize('msg,buffers', [(None, []), (7, []), ([], []), ({}, []), (dict(GOOD, do='evil'), [b'a']), (dict(GOOD, name=7), [b'a']), (dict(GOOD, name=None), [b'a']),
     (dict(GOOD, i=-1), [b'a']), (dict(GOOD, i=1), [b'a']), (dict(GOOD, i=.5), [b'a']), (dict(GOOD, n=10**9), [b'a']), (dict(GOOD, n=True), [b'a']), (dict(GOOD, problem={}), [b'a']),
-    (GOOD, []), (GOOD, [b'a', b'b']), (GOOD, [bytes(max_bytes+1)]), (GOOD, [memoryview(np.zeros(max_bytes))]), (dict(do='example', k=-1), []), (dict(do='example', k=1), []),
+    (GOOD, []), (GOOD, [b'a', b'b']), (dict(do='example', k=-1), []), (dict(do='example', k=1), []),
     (dict(do='example', k=True), []), (dict(do='example', k='0'), []), (dict(do='example', k=None), [])])
 def test_nonsense_is_left_alone(msg, buffers):
     seen, d = [], PhotoDrop([('x', 'x.jpg', b'x')])
     d.on_photo(seen.append)
     assert d.answer(msg, buffers)['wrong'] == '' and seen == []
+
+@pytest.mark.parametrize('data', [bytes(max_bytes+1), memoryview(np.zeros(max_bytes//8+1))])
+def test_photo_over_the_limit_sent_by_hand_is_a_sentence(data):
+    seen, d = [], PhotoDrop()
+    d.on_photo(seen.append)
+    assert d.answer(GOOD, [data])['wrong'] == ''
+    assert [(o.data, o.problem) for o in seen] == [(None, 'a.jpg: 20.0 MB; at most 20 MB can be sent')]
+
+def test_names_are_text_whatever_was_sent():
+    "Half of an emoji, say: no table with it could be sent"
+    seen, d = [], PhotoDrop()
+    d.on_photo(seen.append)
+    for name in ('half \ud83d.jpg', '\udc80', 'caf\u00e9.jpg'): d.answer(dict(GOOD, name=name), [b'x'])
+    d.answer(dict(GOOD, problem='\ud83d'), [])
+    assert d.answer(dict(GOOD, id='\ud83d'+'x'*500), [b'x'])['id'].encode()
+    assert [o.name for o in seen][:3] == ['half \\xed\\xa0\\xbd.jpg', '\\x80', 'caf\u00e9.jpg']
+    for o in seen: (o.name+o.problem).encode()
 
 def test_names_and_sentences_have_an_end():
     seen, d = [], PhotoDrop()

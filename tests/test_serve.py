@@ -1,16 +1,18 @@
 "The guarded server: who may come in, what may be had, and what a visitor sees when it goes wrong."
-import asyncio, gzip, http.client, json, os, re, subprocess, sys, threading, time
-from contextlib import contextmanager
+import asyncio, base64, gzip, http.client, json, os, re, socket, struct, subprocess, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 import nbformat, psutil, pytest
+if os.name == 'posix': import resource
 from nbformat import v4
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 from eyewear import serve as serve_module
 from eyewear.guard import cookie_options, page_headers
-from eyewear.serve import app_notebook, free_port
+from eyewear.serve import app_notebook, free_port, max_message
 from tinymodel import tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +42,8 @@ class Site:
     @property
     def health(self): return json.loads(self.ask('/healthz').text)
     @property
+    def memory(self): return psutil.Process(self.proc.pid).memory_info().rss/2**20
+    @property
     def kernels(self): return [o for o in psutil.Process(self.proc.pid).children(recursive=True) if is_kernel(o)]
     def quiet(self): return until(lambda: self.health['visitors'] == 0)
 
@@ -49,9 +53,10 @@ def is_kernel(proc):
 
 @contextmanager
 def serving(model, notebook=None, **guard):
-    "The app, or another notebook, with these settings of the guard"
+    "The app, or another notebook, with these settings of the guard; an attack that succeeds ends the server, not this machine"
     port = free_port(0)
     site = Site(serve_module._start(notebook or app_notebook(), model, port, '127.0.0.1', guard), port)
+    if sys.platform == 'linux': resource.prlimit(site.proc.pid, resource.RLIMIT_DATA, (2*2**30, 2*2**30))
     try:
         serve_module._wait(site.proc, site.url, guard['pool'])
         yield site
@@ -86,14 +91,19 @@ def framed(model, around):
     with serving(model, visitors=1, pool=0, private=True, frame=around) as s: yield s
 
 @pytest.fixture(scope='module')
+def crowded(model):
+    "Six places, nothing made ahead, some patience, and the name by which a proxy shows it"
+    with serving(model, visitors=6, pool=0, patience=9, hosts=['app.example']) as s: yield s
+
+@pytest.fixture(scope='module')
 def hasty(model):
     "One place, nothing made ahead, little patience"
     with serving(model, visitors=1, pool=0, patience=1) as s: yield s
 
 class Visitor:
     "Somebody without a browser: a page, its cookie and its kernel"
-    def __init__(self, site, cookie='', path='/'):
-        self.site, res = site, site.ask(path, Cookie=cookie)
+    def __init__(self, site, cookie='', path='/', **headers):
+        self.site, res = site, site.ask(path, Cookie=cookie, **headers)
         self.status, self.text, self.headers = res.status, res.text, res.headers
         self.cookie = res.headers.get('Set-Cookie', cookie).split(';')[0]
         self.kernel = (re.findall(r'"kernelId": "([\w-]{36})"', res.text) or [None])[0]
@@ -102,11 +112,23 @@ class Visitor:
         head = dict(Cookie=self.cookie, Origin=self.site.url[:-1]) | headers
         return self.site.ask(f'/leave/{kernel or self.kernel}', 'POST', '', **head).status
 
-    async def connect(self, kernel=None, **headers):
+    async def connect(self, kernel=None, session='test', protocols=None, **headers):
         "A websocket to a kernel, as the page opens it"
         head = dict(Cookie=self.cookie, Origin=self.site.url[:-1]) | headers
-        url = f'ws://{self.site.host}/api/kernels/{kernel or self.kernel}/channels?session_id=test'
-        return await websocket_connect(HTTPRequest(url, headers={k: v for k, v in head.items() if v}, request_timeout=BUSY))
+        url = f'ws://{self.site.host}/api/kernels/{kernel or self.kernel}/channels?session_id={session}'
+        return await websocket_connect(HTTPRequest(url, headers={k: v for k, v in head.items() if v}, request_timeout=BUSY), subprotocols=protocols)
+
+    def wire(self, session='wire'):
+        "The same without a library that reads what comes: a connected socket"
+        s = socket.create_connection(('127.0.0.1', self.site.port), timeout=BUSY)
+        s.sendall((f'GET /api/kernels/{self.kernel}/channels?session_id={session} HTTP/1.1\r\nHost: {self.site.host}\r\nCookie: {self.cookie}\r\n'
+            f'Origin: {self.site.url[:-1]}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+            f'Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\r\n\r\n').encode())
+        assert b' 101 ' in s.recv(4096)
+        return s
+
+    @property
+    def connections(self): return json.loads(self.site.ask(f'/api/kernels/{self.kernel}', Cookie=self.cookie).text)['connections']
 
     def refused(self, kernel=None, **headers):
         "The status that a websocket is refused with"
@@ -205,7 +227,8 @@ FORBIDDEN = '''/app.ipynb /nbs/app.ipynb /eyewear.onnx /voila/files/app.ipynb /v
 /metrics /files/app.ipynb /tree /lab /static/ /voila/static/ /voila/static/../app.py /voila/static/..%2f..%2f..%2fetc%2fpasswd /voila/static/%2fetc%2fpasswd
 /voila/templates/eyewear/index.html.j2 /voila/templates/eyewear/static/../index.html.j2 /voila/templates/eyewear/static/..%2findex.html.j2 /voila/templates/../static/x
 /voila/templates/ /voila/templates/x /voila/templates/lab/static/ /voila/labextensions/ /voila/labextensions/anywidget/ /voila/labextensions/jupyterlab_pygments/package.json
-/voila/labextensions/anywidget/../../../../../etc/passwd /voila/api/shutdown/0-0-0-0-0 /voila/api/themes/x /voila/query/0-0-0-0-0 /voila/execution/0-0-0-0-0
+/voila/labextensions/anywidget/../../../../../etc/passwd /voila/labextensions/anywidget/..%2fjupyterlab_pygments/package.json
+/voila/labextensions/anywidget/..%5cjupyterlab_pygments/package.json /voila/api/shutdown/0-0-0-0-0 /voila/api/themes/x /voila/query/0-0-0-0-0 /voila/execution/0-0-0-0-0
 /leave/0-0-0-0-0 /index.html /.env /.git/config //etc/passwd /%00 /healthz/x'''.split()
 
 def test_nothing_but_the_page_can_be_had(public):
@@ -272,6 +295,159 @@ def test_health_is_for_everybody_and_sets_no_cookie(public):
     res = public.ask('/healthz')
     assert res.status == 200 and set(json.loads(res.text)) == {'visitors', 'places', 'ready'} and 'Set-Cookie' not in res.headers
     assert public.ask('/voila/templates/base/static/voila.js').status == 200
+
+# -- Under attack
+
+V1 = 'v1.kernel.websocket.jupyter.org'
+EMPTY = json.dumps(dict(header=dict(msg_id='a', msg_type='comm_msg'), parent_header={}, metadata={}, content={}))
+FRAMES = {'2**62 parts': ((2**62).to_bytes(8, 'little'), V1), '20,000,000 parts': ((20_000_000).to_bytes(8, 'little'), V1),
+    'parts beyond the end': (struct.pack('<8Q', 7, 64, 69, 99, 99, 99, 99, 2**40)+b'shell', V1), 'nothing': (b'', V1), 'text in a binary protocol': (EMPTY, V1),
+    '2**31-1 parts': ((2**31-1).to_bytes(4, 'big'), None), 'offsets backwards': (struct.pack('>IIII', 3, 16, 99, 17)+EMPTY.encode(), None),
+    'brackets in brackets': ('{"a":'*3_000_000, None), 'many brackets': ('['+'[],'*6_000_000+'0]', None), 'a text without an end': ('"'+r'\"'*130_000, None),
+    'another channel': (EMPTY[:-1]+', "channel": "iopub"}', None), 'no header': ('{"content": {}}', None), 'a list': ('[1]', None)}
+
+def test_messages_that_are_none_end_their_connection_and_cost_the_others_nothing(two):
+    "All of them, on one server after the other"
+    site, before = two[0].site, two[0].site.memory
+    async def send(frame, protocol):
+        ws = await two[0].connect(protocols=[protocol] if protocol else None)
+        await ws.write_message(frame, binary=isinstance(frame, bytes))
+        while await asyncio.wait_for(ws.read_message(), BUSY) is not None: pass
+        return ws.close_code
+    for name, (frame, protocol) in FRAMES.items():
+        start = time.monotonic()
+        assert asyncio.run(send(frame, protocol)) == 1008, name
+        assert site.health['places'] == 3 and time.monotonic()-start < 5, name
+    assert site.memory < before+100
+    async def go():
+        ws = await two[0].connect()
+        said = await answers(ws)
+        ws.close()
+        return said
+    assert 'kernel_info_reply' in asyncio.run(go())
+
+def head_of_frame(n, op=2): return struct.pack('!BBQ', 0x80|op, 0x80|127, n)+bytes(4)
+
+def test_messages_that_never_end_are_forgotten_with_their_connection(two):
+    site, before = two[0].site, two[0].site.memory
+    for _ in range(4):
+        wires = [two[0].wire(f's{i}') for i in range(4)]
+        for w in wires: w.sendall(head_of_frame(20*2**20+9)+bytes(20*2**20))
+        until(lambda: site.memory > before+60)
+        for w in wires: w.close()
+        until(lambda: site.memory < before+50)
+    until(lambda: two[0].connections == 0)
+
+def test_message_larger_than_a_photo_is_refused(two):
+    async def go():
+        ws = await two[0].connect()
+        with suppress(Exception): await ws.write_message(bytes(max_message+1), binary=True)
+        while await asyncio.wait_for(ws.read_message(), BUSY) is not None: pass
+    asyncio.run(go())
+    until(lambda: two[0].connections == 0)
+
+def test_many_connections_at_once_are_four(two):
+    async def go():
+        tries = await asyncio.gather(*[two[0].connect(session=f's{i}') for i in range(60)], return_exceptions=True)
+        some = [o for o in tries if not isinstance(o, Exception)]
+        assert {o.code for o in tries if isinstance(o, HTTPClientError)} == {403}
+        for ws in some: ws.close()
+        return len(some)
+    assert 1 <= asyncio.run(go()) <= 4
+    until(lambda: two[0].connections == 0)
+    async def again(): (await two[0].connect()).close()
+    asyncio.run(again())                                              # none of the refused ones counts
+
+@pytest.mark.parametrize('session', ['', 'x'*300, '../a', '%00'])
+def test_session_is_a_short_name(two, session): assert two[0].refused(session=session) == 403
+
+async def reply_to(ws, kind, **content):
+    "What the kernel says to one message, until it is idle again"
+    head = dict(msg_id=os.urandom(8).hex(), username='', session='test', msg_type=kind, version='5.3')
+    await ws.write_message(json.dumps(dict(header=head, parent_header={}, metadata={}, content=content, channel='shell')))
+    said = []
+    while True:
+        got = await asyncio.wait_for(ws.read_message(), BUSY)
+        assert got is not None, 'hung up on'
+        if isinstance(got, bytes): got = got[struct.unpack('!II', got[:8])[1]:].split(b'\xff\xd8', 1)[0]
+        with suppress(ValueError):
+            msg = json.loads(got)
+            if msg['parent_header'].get('msg_id') == head['msg_id']: said.append(msg)
+            if said and said[-1]['content'].get('execution_state') == 'idle': return said
+
+async def widgets_of(ws):
+    "The widgets of a page: kind -> identifier of the last one"
+    comms = [o['content']['comms'] for o in await reply_to(ws, 'comm_info_request') if o['msg_type'] == 'comm_info_reply'][0]
+    out = {}
+    for c in comms:
+        for o in await reply_to(ws, 'comm_msg', comm_id=c, data=dict(method='request_state')):
+            if o['msg_type'] == 'comm_msg': out[o['content']['data']['state'].get('_model_name')] = c
+    return out
+
+def update(comm, **state): return dict(comm_id=comm, data=dict(method='update', state=state, buffer_paths=[]))
+
+def test_error_in_the_kernel_is_a_sentence_and_the_connection_lives_on(two):
+    async def go():
+        ws = await two[0].connect()
+        found = await widgets_of(ws)
+        wrong = await reply_to(ws, 'comm_msg', **update(found['ToggleButtonModel'], value='x'))
+        after = await reply_to(ws, 'kernel_info_request')
+        ws.close()
+        return [o['content'] for o in wrong if o['msg_type'] == 'error'], [o['msg_type'] for o in after]
+    errors, after = asyncio.run(go())
+    assert [o['traceback'] for o in errors] == [['Something went wrong on the server.']] and 'Trait' not in str(errors)
+    assert 'kernel_info_reply' in after
+
+def text_frame(kind, **content):
+    "A masked frame with a message"
+    head = dict(msg_id=os.urandom(8).hex(), username='', session='test', msg_type=kind, version='5.3')
+    data = json.dumps(dict(header=head, parent_header={}, metadata={}, content=content, channel='shell')).encode()
+    return head_of_frame(len(data), 1)+data
+
+def test_visitor_who_never_reads_is_hung_up_on(public, come):
+    "Each question is small and each answer 200 KB"
+    v, before = come(public), public.memory
+    async def prepare():
+        ws = await v.connect()
+        html = (await widgets_of(ws))['HTMLModel']
+        await reply_to(ws, 'comm_msg', **update(html, value='x'*200_000))
+        ws.close()
+        return html
+    html = asyncio.run(prepare())
+    until(lambda: v.connections == 0)
+    wire, most = v.wire(), before
+    with suppress(OSError):
+        for i in range(600):
+            wire.sendall(text_frame('comm_msg', comm_id=html, data=dict(method='request_state')))
+            if i % 50 == 0: most = max(most, public.memory)
+    until(lambda: v.connections == 0)
+    assert max(most, public.memory) < before+100
+    wire.close()
+
+def test_photos_wait_in_the_browser_while_the_kernel_is_busy(public, come):
+    v, before = come(public), public.memory
+    async def prepare():
+        ws = await v.connect()
+        drop = (await widgets_of(ws))['AnyModel']
+        ws.close()
+        return drop
+    about = dict(do='photo', name='a.jpg', problem='', i=0, n=1)
+    text = json.loads(text_frame('comm_msg', comm_id=asyncio.run(prepare()), data=dict(method='custom', content=about))[14:])
+    wire, sent, end = v.wire(), 0, time.monotonic()+6
+    wire.settimeout(1)
+    while time.monotonic() < end:
+        text['header']['msg_id'] = os.urandom(8).hex()
+        data = json.dumps(text).encode()
+        data = struct.pack('!III', 2, 12, 12+len(data))+data+bytes(10*2**20)
+        try: wire.sendall(head_of_frame(len(data))+data)
+        except OSError: break                                         # it waits: 1 s is long on a loopback
+        sent += 1
+    assert 1 <= sent < 20 and public.memory < before+120 and public.health['places'] == 3
+    wire.close()
+
+def test_kernel_may_take_so_much_memory(two):
+    if sys.platform != 'linux': pytest.skip('limits of another process are known on Linux alone')
+    assert {resource.prlimit(o.pid, resource.RLIMIT_DATA) for o in two[0].site.kernels} == {(2**30, 2**30)}
 
 # -- Places
 
@@ -348,6 +524,72 @@ def test_page_made_ahead_that_died_is_made_anew(public, come):
     v = come(public)
     assert v.status == 200 and public.ask(f'/api/kernels/{v.kernel}', Cookie=v.cookie).status == 200
 
+# -- In a crowd
+
+def test_crowd_is_served_one_after_the_other(crowded):
+    "The first need not wait for the last, and the server has time for a question"
+    slowest, end = [], threading.Event()
+    def watch():
+        while not end.is_set():
+            start = time.monotonic()
+            crowded.ask('/healthz')
+            slowest.append(time.monotonic()-start)
+            time.sleep(.05)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    def come(_):
+        start = time.monotonic()
+        return Visitor(crowded), time.monotonic()-start
+    with ThreadPoolExecutor(6) as pool: came = list(pool.map(come, range(6)))
+    end.set()
+    watcher.join()
+    waits = sorted(o for _, o in came)
+    for v, _ in came: assert v.status == 200 and v.leave() == 204
+    assert waits[0] < .75*waits[-1] and max(slowest) < 1
+
+def test_one_address_cannot_take_every_place(crowded, come):
+    crowded.quiet()
+    bots = [come(crowded, X_Forwarded_For='9.9.9.9, 203.0.113.9') for _ in range(5)]
+    assert [o.status for o in bots] == [200]*4+[503]
+    others = [come(crowded, X_Forwarded_For=f'203.0.113.{o}') for o in (7, 8)]
+    assert [o.status for o in others] == [200]*2
+    async def look():
+        ws = await others[0].connect()
+        await answers(ws)
+        late = await asyncio.get_running_loop().run_in_executor(None, until, lambda: (v := come(crowded)).status == 200 and v) # once a page has not come up for 3 s
+        ws.close()
+        return late
+    start = time.monotonic()
+    late = asyncio.run(look())
+    assert late.status == 200 and time.monotonic()-start < 20 and bots[0].refused() == 403
+
+def test_visitor_who_hangs_up_gives_the_place_back(crowded):
+    crowded.quiet()
+    calls = [socket.create_connection(('127.0.0.1', crowded.port)) for _ in range(6)]
+    for c in calls: c.sendall(f'GET / HTTP/1.1\r\nHost: {crowded.host}\r\n\r\n'.encode())
+    until(lambda: crowded.health['visitors'] == 6)
+    for c in calls: c.close()
+    start = time.monotonic()
+    crowded.quiet()
+    assert time.monotonic()-start < 30                                # patience for a page that never connects is 45 s
+    until(lambda: not crowded.kernels)
+
+def test_head_is_answered_without_a_kernel(crowded):
+    res = crowded.ask('/', 'HEAD')
+    assert res.status == 200 and res.data == b'' and crowded.health['visitors'] == 0 and not crowded.kernels
+
+@pytest.mark.parametrize('path', ['/', '/healthz', '/nothing', '/voila/static/voila.js', '/voila/templates/eyewear/static/page.js'])
+def test_page_of_this_machine_answers_to_its_names_alone(crowded, path):
+    "A name that was pointed at this machine opens no door (DNS rebinding)"
+    known = 404 if path == '/nothing' else 200
+    for host in ('elsewhere.example', f'elsewhere.example:{crowded.port}', '192.0.2.7', 'localhost.elsewhere.example'):
+        assert crowded.ask(path, Host=host).status == 403, host
+    for host in ('localhost', f'127.0.0.1:{crowded.port}', '[::1]', 'app.example'): assert crowded.ask(path, 'HEAD' if path == '/' else 'GET', Host=host).status == known, host
+
+def test_page_for_others_answers_to_every_name():
+    from eyewear.guard import Guard
+    assert [Guard(ip=o).private for o in ('0.0.0.0', '::', '192.0.2.7', '127.0.0.1', '::1', 'localhost')] == [False]*3+[True]*3
+
 # -- In a browser
 
 class Tab:
@@ -409,6 +651,28 @@ def test_dead_kernel_is_said_and_the_page_can_be_loaded_again(browser, public):
         until(lambda: tab.page.locator('#jupyter-config-data').count() and tab.kernel != old)
         tab.ready()
         assert not tab.notice.is_visible()
+
+FORGE = '''async () => { const manager = jupyterapp.widgetManager
+  for (const id of Object.keys(manager._models)) {
+    const model = await manager.get_model(id)
+    if (model.name === 'ToggleButtonModel') { model.set('value', 'x'); model.save_changes() } } }'''
+
+def test_error_in_the_kernel_is_said_on_the_page(browser, public):
+    public.quiet()
+    with Tab(browser, public.url) as tab:
+        tab.open().ready()
+        tab.page.evaluate(FORGE)
+        tab.notice.get_by_text('Something went wrong on the server').wait_for(timeout=BUSY*1000)
+        tab.page.get_by_role('button', name='Classify').click()       # the connection lives on
+        tab.page.get_by_text('There is no photo yet').wait_for(timeout=BUSY*1000)
+
+def test_file_too_large_to_be_sent_is_said_on_the_page(browser, public):
+    "By a widget that does not look at the size, as the upload button of ipywidgets"
+    public.quiet()
+    with Tab(browser, public.url) as tab:
+        tab.open().ready()
+        tab.page.evaluate(FORGE.replace("'x'", f"'x'.repeat({max_message})"))
+        tab.notice.get_by_text('too large: at most 20 MB').wait_for(timeout=BUSY*1000)
 
 def test_lost_connection_is_said_until_it_is_back(browser, public):
     public.quiet()
@@ -485,11 +749,6 @@ def test_page_in_no_other_frame(browser, public, framed, around):
             until(lambda: [o for o in tab.errors if 'frame' in o.lower()])
             assert not tab.page.frame_locator('iframe').get_by_role('button').count()
     assert public.health['visitors'] == 0                             # it cost no place
-
-@pytest.mark.parametrize('host', ['elsewhere.example', 'elsewhere.example:8867', '192.0.2.7'])
-def test_private_page_is_for_this_machine(framed, host):
-    "A name that was pointed at this machine opens no door (DNS rebinding)"
-    assert framed.ask('/', Host=host).status == 403
 
 # -- A busy machine
 
