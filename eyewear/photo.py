@@ -18,12 +18,12 @@ from PIL import Image,ImageCms
 from .core import PhotoError
 
 # %% ../nbs/00_photo.ipynb #251678ad
-max_pixels = 128_000_000 # A phone takes 12,000 x 9,000; what claims more is taken for an attack on memory. drop.js has the same limits
+max_pixels = 128_000_000 # A phone takes 12,000 x 9,000; more is an attack on memory. drop.js has the same limits
 max_webp = 64_000_000    # Pixels of a WebP, which takes 15 bytes for each while it is decoded
 max_side = 65_535        # px, the most that a JPEG can have
 stored_side = 1024       # px; no side of a photo that is opened or stored is longer
 
-_formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF JPEG2000 ICO PPM'.split() # What Pillow may try: none that runs a program, as EPS does
+_formats = 'JPEG PNG WEBP GIF BMP TIFF AVIF JPEG2000 ICO PPM'.split() # None that runs a program, as EPS does
 Image.preinit() # Pillow loads most of them now, 30 ms, not with the first photo of a visitor
 
 warnings.filterwarnings('ignore', module=r'(PIL|pillow_heif)\b') # Once, as `catch_warnings` is not for threads
@@ -50,7 +50,8 @@ def _check_size(img):
     width,height = img.size
     most = max_webp if img.format=='WEBP' else max_pixels
     if width*height>most: raise PhotoError(f'{width:,} x {height:,} pixels; at most {most:,} are opened here')
-    if max(width, height)>max_side: raise PhotoError(f'{width:,} x {height:,} pixels; at most {max_side:,} a side are opened here')
+    if max(width, height)<=max_side: return
+    raise PhotoError(f'{width:,} x {height:,} pixels; at most {max_side:,} a side are opened here')
 
 def _segments(
     data:bytes, # JPEG
@@ -80,8 +81,10 @@ def _check_icon(
     for i in range(int.from_bytes(data[4:6], 'little')):
         at = int.from_bytes(data[18+16*i:22+16*i], 'little')
         inside = data[at:at+24].ljust(24, b'\0')
-        width,height = struct.unpack('>II', inside[16:24]) if inside.startswith(b'\x89PNG') else struct.unpack('<II', inside[4:12])
-        if max(width, height)>2*stored_side: raise PhotoError(f'an icon of {width:,} x {height:,} pixels; at most {stored_side:,} a side are opened here')
+        is_png = inside.startswith(b'\x89PNG')
+        width,height = struct.unpack('>II', inside[16:24]) if is_png else struct.unpack('<II', inside[4:12])
+        if max(width, height)<=2*stored_side: continue
+        raise PhotoError(f'an icon of {width:,} x {height:,} pixels; at most {stored_side:,} a side are opened here')
 
 def _check_tiles(
     img:Image.Image, # TIFF
@@ -154,7 +157,9 @@ def _png_profile(
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0d
 _bt709 = .3127,.329,.64,.33,.3,.6,.15,.06 # x and y of white, red, green and blue; those of sRGB too
-_primaries = {1:_bt709, 9:(.3127,.329,.708,.292,.17,.797,.131,.046), 12:(.3127,.329,.68,.32,.265,.69,.15,.06)} # ITU-T H.273: BT.2020, Display P3
+_bt2020 = .3127,.329,.708,.292,.17,.797,.131,.046
+_p3 = .3127,.329,.68,.32,.265,.69,.15,.06
+_primaries = {1:_bt709, 9:_bt2020, 12:_p3} # By the numbers of ITU-T H.273
 _curves = {1:2.4, 4:2.2, 8:1., 13:None} # Transfer of the same table -> gamma; None is the curve of sRGB
 _bradford = np.array([[.8951,.2664,-.1614], [-.7502,1.7135,.0367], [.0389,-.0685,1.0296]])
 _d50 = np.array([.9642, 1, .8249])
@@ -168,7 +173,8 @@ def _profile(
     try:
         xyz = np.column_stack([xy[:,0], xy[:,1], 1-xy.sum(1)])/xy[:,1:]
         white,colours = xyz[0],xyz[1:].T
-        adapt = np.linalg.inv(_bradford) @ np.diag(_bradford@_d50/(_bradford@white)) @ _bradford # ICC profiles are seen under D50
+        gains = np.diag(_bradford@_d50/(_bradford@white)) # An ICC profile is seen under D50
+        adapt = np.linalg.inv(_bradford) @ gains @ _bradford
         return _icc((adapt @ colours*np.linalg.solve(colours, white)).T, gamma)
     except (np.linalg.LinAlgError, FloatingPointError, struct.error, ValueError): return None
 
@@ -178,7 +184,9 @@ def _icc(colours, gamma):
     curve = fixed(gamma) if gamma else fixed(2.4, 1/1.055, .055/1.055, 1/12.92, .04045)
     curve = b'para'+bytes(4)+struct.pack('>HH', 0 if gamma else 3, 0)+curve
     tags = [(b'wtpt', b'XYZ '+bytes(4)+fixed(*_d50))]
-    for name,xyz in zip((b'r', b'g', b'b'), colours): tags += [(name+b'XYZ', b'XYZ '+bytes(4)+fixed(*xyz)), (name+b'TRC', curve)]
+    for name,xyz in zip((b'r', b'g', b'b'), colours):
+        tags.append((name+b'XYZ', b'XYZ '+bytes(4)+fixed(*xyz)))
+        tags.append((name+b'TRC', curve))
     at,table = 132+12*len(tags),b''
     for name,body in tags:
         table += name+struct.pack('>II', at, len(body))
@@ -195,7 +203,7 @@ def _profile_by_number(primaries, transfer, matrix=0, full=1):
 def _avif_profile(
     head:bytes, # Start of an AVIF
 )->bytes|None:
-    "ICC profile for the colours that an AVIF gives by number; the curve of a television counts as that of sRGB there, as does none"
+    "ICC profile for the colours that an AVIF gives by number; the curve of a television counts as that of sRGB there"
     box = head.partition(b'colrnclx')[2][:6] # Colours, curve and matrix, two bytes each
     if len(box)<6: return None
     return _profile_by_number(box[1], 13 if box[3] in (1, 2, 6) else box[3])
@@ -226,8 +234,8 @@ def _transform(
 def _black_and_white(
     img:Image.Image, # Of one channel, of more than 8 bits
 )->tuple:            # The value that becomes black, and the one that becomes white
-    """Those of 16 bits in a PNG, as in a browser. Elsewhere the usual white (1, 255 or 65,535) that fits the values. Where none
-    does, what the values span. One in a thousand at either end is left out of account, and so is what is no number"""
+    """Those of 16 bits in a PNG, as in a browser. Elsewhere the usual white (1, 255 or 65,535) that fits the values.
+    Where none does, what the values span. One in a thousand at either end is left out of account, and so is what is no number"""
     if img.format=='PNG': return 127.5,127.5+255*256 # Rounded, that is the upper of two bytes
     some = img.resize([min(o, 1000) for o in img.size], Image.Resampling.NEAREST)
     values = np.asarray(some, float)
@@ -281,13 +289,13 @@ def _small_rgb(
     return out
 
 # %% ../nbs/00_photo.ipynb #9a1c0e14
-_turns = dict(zip(range(2, 9), (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
-    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)))
+_to = Image.Transpose
+_turns = {2:_to.FLIP_LEFT_RIGHT, 3:_to.ROTATE_180, 4:_to.FLIP_TOP_BOTTOM, 5:_to.TRANSPOSE, 6:_to.ROTATE_270, 7:_to.TRANSVERSE, 8:_to.ROTATE_90}
 
 def _turn(
     img:Image.Image, # As opened
 ):                   # An `Image.Transpose`, or None for a photo that is upright
-    "How to turn `img`: by its EXIF alone, which Chromium doesn't look for in a WebP; notes that make no sense turn nothing"
+    "How to turn `img`: by its EXIF alone, which Chromium ignores in a WebP; notes that make no sense turn nothing"
     if img.format=='WEBP': return None
     try:
         if img.format=='TIFF': return _turns.get(img.tag_v2.get(274))
@@ -303,7 +311,7 @@ def _reduce(
     head:bytes,      # Start of the file
 ):
     "Have a JPEG or a JPEG 2000 decoded at a fraction of its size, where that leaves enough"
-    need = [max(-(-o*side//max(img.size)), min(o, side//4)) for o in img.size] # A long photo keeps some height: its edge may lie within a pixel
+    need = [max(-(-o*side//max(img.size)), min(o, side//4)) for o in img.size] # A long photo keeps some height
     if img.format in ('JPEG', 'MPO'): img.draft(None, need)
     if img.format!='JPEG2000': return
     at = head.find(b'\xff\x52') # The marker before the coding style, which says how often the photo was halved
@@ -340,8 +348,9 @@ def _without_end(
     if not _has_all_scans(data): return None
     img = _jpeg(data+end, side)
     pixels = img.tobytes()
-    more = [bytes(range(k, 255, k)) for k in (5, 7, 11)]+[16*b'\xff\0'] # Bits as varied as those of a photo, and nothing but ones
-    if b'\xff\xdd' in data: more += [b'\xff'+bytes([o])+more[0] for o in range(0xd0, 0xd8)] # A part of the scan may start here
+    more = [bytes(range(k, 255, k)) for k in (5, 7, 11)]+[16*b'\xff\0'] # Varied bits, and nothing but ones
+    restarts = range(0xd0, 0xd8) if b'\xff\xdd' in data else () # The next part of the scan may start here
+    more += [b'\xff'+bytes([o])+more[0] for o in restarts]
     if any(_jpeg(data+o+end, side).tobytes()!=pixels for o in more): return None
     return img
 
@@ -423,7 +432,7 @@ def open_photo(
         _check_size(img)
         img = _load(img, file, side)
         return _upright_rgb(img, side)
-    except Exception as e: problem = _problem(e, kind, size) # Decoders raise all sorts of things on what an attacker has made
+    except Exception as e: problem = _problem(e, kind, size) # A decoder may raise anything
     finally:
         if is_path and file: file.close()
     src = img = file = None # Else the traceback would keep them
@@ -444,10 +453,12 @@ def _plain(
     "Whether every program sees in `data` what `open_photo` does"
     try:
         raw = Image.open(BytesIO(data), formats=['JPEG','PNG','WEBP'])
-        if raw.format=='MPO' or raw.mode not in ('RGB','L') or raw.has_transparency_data or max(raw.size)>stored_side: return None
-        if raw.format=='PNG' or not data.endswith(b'\xff\xd9'): raw.load() # Not all programs put up with as much as a browser
+        if raw.format=='MPO' or raw.mode not in ('RGB','L') or raw.has_transparency_data: return None
+        if max(raw.size)>stored_side or getattr(raw, 'n_frames', 1)>1: return None
+        no_end = raw.format=='JPEG' and not data.endswith(b'\xff\xd9')
+        if raw.format=='PNG' or no_end: raw.load() # Not all programs put up with as much as a browser
         profile = _clean_png(data)[1] if raw.format=='PNG' else raw.info.get('icc_profile')
-        if getattr(raw, 'n_frames', 1)>1 or raw.getexif().get(274, 1)!=1 or _transform(profile, raw.mode): return None # XMP counts here
+        if raw.getexif().get(274, 1)!=1 or _transform(profile, raw.mode): return None # XMP counts here
         return {'JPEG':'jpg'}.get(raw.format, raw.format.lower())
     except Exception: return None # A format or an EXIF that only `open_photo` puts up with
 

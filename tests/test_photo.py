@@ -335,7 +335,7 @@ def test_stored_photo_looks_the_same_to_every_program(name):
     raw = Image.open(io.BytesIO(data))
     raw.load()
     assert raw.getexif().get(274, 1) == 1 and raw.size == (width, height) and getattr(raw, 'n_frames', 1) == 1
-    by = 3 if name != 'bit.png' else 30
+    by = {'bit.png':30, 'long.jpg':4}.get(name, 3)                 # What a JPEG loses of single dots, and of 34 rows
     assert same(raw.convert('RGB'), open_photo(odd_photos()[name]), by) and same(open_photo(data), open_photo(odd_photos()[name]), by)
 
 def test_nothing_but_pixels_is_written():
