@@ -192,12 +192,12 @@ def test_page_fits_and_reads_well(browser, site, width, scheme):
 
 def test_other_labels_ask_their_own_question(browser, place):
     q = 'Which is it: cups or <b>plates</b>?'
-    model = tiny_model(place/'cups.onnx', ('cups','<b>plates</b>'), q, unknown=True, UNKNOWN_THRESHOLD='0.3', SOURCE='bing')
+    model = tiny_model(place/'cups.onnx', ('cups','&lt;b&gt;plates'), q, unknown=True, UNKNOWN_THRESHOLD='0.3', SOURCE='bing')
     with serving(model, place, EYEWEAR_CORRECTIONS=str(place/'corrections')) as s:
         v = Visitor(browser, s.url).ready()
-        assert v.page.get_by_text(q).is_visible() and v.page.get_by_role('heading', name='Cups or <b>plates</b>?').is_visible()
+        assert v.page.get_by_text(q).is_visible() and v.page.get_by_role('heading', name='Cups or &lt;b&gt;plates?').is_visible()
         assert 'glasses' not in v.text and 'drawn' not in v.text
-        assert v.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: <b>plates</b>; ') and 'unlike any photo' not in v.text
+        assert v.ask('green.png', picture('PNG', (640,480), 'lime'), 'Prediction: &lt;b&gt;plates; ') and 'unlike any photo' not in v.text
         v.ask('olive.png', picture('PNG', (640,480), (128,128,0)), 'Prediction: ')
         assert 'unlike any photo' in v.text
         correct(v, place)
