@@ -268,7 +268,7 @@ def mend(self:Dataset):
     self._drop_temporary()
     append_line(self.log, '')
     log = self._log.read()
-    if self._log.odd: print(f'{printable(self.log)}: {self._log.odd} lines that are no decisions passed over')
+    if self._log.odd: print(f'{printable(self.log)}: {self._log.odd} lines skipped that are not decisions')
     there = self._scan()
     for name,dirs in there.items():
         e = log[name][-1] if name in log else None
@@ -342,7 +342,7 @@ def _take_in(self:Dataset):
     bad = [self._place(f) for f in files if f.is_file() and not self._copy_in(f, places, rows)]
     if not bad: return
     some = ', '.join(bad[:3])+', ..'*(len(bad)>3)
-    print(f'{printable(self.path)}: {len(bad)} file(s) left where they are, as they are no whole photos ({some})')
+    print(f'{printable(self.path)}: {len(bad)} file(s) cannot be opened as photos and stay where they are ({some})')
 
 @patch
 def _say_what_is_no_label(self:Dataset):
@@ -351,7 +351,7 @@ def _say_what_is_no_label(self:Dataset):
         if not o.is_dir() or is_hidden(o.name): continue
         problem = 'is a link' if o.is_symlink() else label_problem(o.name)
         if not problem and self.only and o.name not in self.only: problem = f'is none of {", ".join(self.only)}'
-        if problem: print(f'{printable(o)}: passed over, as it {problem}')
+        if problem: print(f'{printable(o)}: skipped, it {problem}')
 
 @patch
 def _copy_in(self:Dataset, f, places, rows)->bool: # Is it a whole photo?

@@ -150,7 +150,7 @@ async def _read(self:Fetcher, url, host):
             raise Later(status)
         if r.next_request: raise Moved(str(r.next_request.url))
         if r.status_code!=200: raise Refused(status)
-        if r.headers.get('content-encoding', 'identity')!='identity': raise Refused(f"packed as {r.headers['content-encoding']}, which was not asked for")
+        if r.headers.get('content-encoding', 'identity')!='identity': raise Refused(f"packed as {r.headers['content-encoding']}, which we did not ask for")
         size,data = r.headers.get('content-length', ''),bytearray()
         if size.isdigit() and int(size)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB ({int(size):,} bytes)')
         async for piece in r.aiter_raw():

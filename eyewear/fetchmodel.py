@@ -61,7 +61,7 @@ def _read(r, end):
     kind,size = r.headers.get('content-type', ''),r.headers.get('content-length', '')
     packed = r.headers.get('content-encoding', '').strip()
     if 'html' in kind: raise ValueError('a web page, no model file')
-    if packed.lower() not in ('','identity'): raise ValueError(f'packed as {packed[:40]}, which was not asked for')
+    if packed.lower() not in ('','identity'): raise ValueError(f'packed as {packed[:40]}, which we did not ask for')
     data = bytearray()
     if size.isdigit() and int(size)>max_model: raise ValueError(f'{int(size):,} bytes, and {max_model:,} at most are taken')
     for piece in r.iter_bytes():

@@ -22,7 +22,7 @@ def refuse_link(
     path:Path, # File or folder of a dataset
 ):
     "A `DatasetError` where `path` leads to another place"
-    if path.is_symlink(): raise DatasetError(f'{path}: a link, and nothing is written through it; put what it leads to in its place')
+    if path.is_symlink(): raise DatasetError(f'{path}: a link, and eyewear never writes through one; put what it points to in its place')
 
 def append_line(
     path:Path,       # Text file, made when it is missing

@@ -29,12 +29,12 @@ def row_problem(
     if problem := label_problem(label): return f'the label {str(label)[:60]!r} {problem}'
     folder,_,name = file.rpartition('/')
     inside = not label_problem(folder) and is_name(name) and is_photo_name(name)
-    if file and not inside: return f'the file {file[:60]!r} is no photo in the folder of a label'
+    if file and not inside: return f'the file {file[:60]!r} is not a photo in the folder of a label'
     if not file and row.get('status') in ('ok','missing'): return 'it names no file'
     for k in ('sha256','file_sha256'):
-        if not str(row.get(k) or '0').isalnum(): return f'its {k} is no digest'
+        if not str(row.get(k) or '0').isalnum(): return f'its {k} is not a digest'
     for k in ('width','height','bytes'):
-        if not str(row.get(k) or '0').isdecimal(): return f'its {k} is no number'
+        if not str(row.get(k) or '0').isdecimal(): return f'its {k} is not a number'
     return ''
 
 # %% ../nbs/parts/manifest.ipynb #258ec436
@@ -51,7 +51,7 @@ class Manifest:
             raise DatasetError(f'{path}: no manifest of eyewear (it begins {",".join(head)[:40]!r}); move it away, and new rows are made')
         sound = [r for r in rows if not row_problem(r)]
         odd += len(rows)-len(sound)
-        if odd: print(f'{printable(path)}: {odd} damaged lines passed over; their photos, where they are there, get new rows')
+        if odd: print(f'{printable(path)}: {odd} damaged lines skipped; photos that are still there get new rows')
         self.columns = [*columns, *(c for c in head if c not in columns)]
         self.rows = [{c: r.get(c, '') for c in self.columns} for r in sound]
         self._old = bool(head) and head!=self.columns # From an earlier version
@@ -89,7 +89,7 @@ def append(self:Manifest,
     row:dict, # Columns of the manifest; others are left out
 )->dict:      # The row; status `duplicate` where these bytes stand under this label already
     "Add a row, on disk at once"
-    if problem := row_problem(row): raise DatasetError(f'{self.manifest}: no row for this photo, as {problem}')
+    if problem := row_problem(row): raise DatasetError(f'{self.manifest}: cannot take this photo, {problem}')
     row = {c: cell(row.get(c, '')) for c in self.columns}
     if self._old: self.save()
     name = Path(row['file']).name

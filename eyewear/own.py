@@ -98,7 +98,7 @@ def _parts(path):
         raise SourceError(f'{path}: {_some([o.name for o in named])} hold photos and no labels; '
             f'put the photos into folders, as in {named[0].name}/cups/1.jpg')
     if not parts or (len(parts)==1 and len(named)<len(inside)): return []
-    said = f'{_some([f"{o.name}/" for o in parts])}: taken together, to be split anew'
+    said = f'{_some([f"{o.name}/" for o in parts])}: merged, and split anew'
     left = [f'{o.name}/' for o in inside if o not in parts]
     if left: said += f'; {_some(left)} left out'
     print(printable(said))
@@ -122,7 +122,7 @@ def label_folders(
             f'as in {path.name}/cups/1.jpg, or name a list with the columns label and file')
     if loose: print(printable(f'{path.name}/: {loose} photo(s) left out that are in no label\'s folder'))
     twins = [label for label,folders in found.items() if len({o.name for o in folders})>1]
-    if twins: print(printable(f'{_some(twins)}: folders whose names only look the same are taken together'))
+    if twins: print(printable(f'{_some(twins)}: folders whose names look the same are merged'))
     return found
 
 # %% ../nbs/parts/own.ipynb #4e3bce08
@@ -144,7 +144,7 @@ def folder_photos(
     dead = sum(is_photo_name(f.name) and not os.path.exists(f) for f,_ in files)
     other = len(files)-len(photos)-dead
     left = []
-    if other: left.append(f'{other} files left out, their names are not those of photos')
+    if other: left.append(f'{other} files left out, they do not end like photos')
     if dead: left.append(f'{dead} links that lead nowhere')
     if not photos:
         found = f' ({", ".join(left)})' if left else ''

@@ -116,7 +116,7 @@ def _meta(session, path):
 def _values(a, name):
     "The array `a` as uint8"
     low,high = a.min(),a.max()
-    if not (np.isfinite(low) and np.isfinite(high)): raise PhotoError(f'{name}: an array with values that are no numbers')
+    if not (np.isfinite(low) and np.isfinite(high)): raise PhotoError(f'{name}: an array with NaN or infinite values')
     if a.dtype==np.uint8: return a
     if a.dtype==bool: return a*np.uint8(255)
     if a.dtype.kind=='f' and -.1<=low and high<=1.1: a = a.clip(0, 1)*255 # A resize may go over the edges a little

@@ -55,7 +55,7 @@ def _walk(folder):
     for path in files_below(folder):
         if is_photo_name(path.name): yield path
         else: left_out += 1
-    if left_out: print(f'{short(folder)}: {left_out} file(s) left out, their names are not those of photos', file=sys.stderr)
+    if left_out: print(f'{short(folder)}: {left_out} file(s) left out, they do not end like photos', file=sys.stderr)
 
 # %% ../nbs/parts/table.ipynb #4247949b
 def expand(
@@ -75,7 +75,7 @@ def expand(
 def _whole_list(path, column):
     "The photos in a list, or none, and a line about it, where it is no list of photos"
     try: return list(_listed(path, column))
-    except SourceError as e: print(f'passed over: {e}', file=sys.stderr)
+    except SourceError as e: print(f'skipped: {e}', file=sys.stderr)
     return []
 
 def find_photos(
@@ -115,13 +115,13 @@ def check_out(
 ):
     "An `EyewearError` where the table would take the place of something of yours"
     if is_stream(out): return
-    if is_photo_name(Path(out).name): raise EyewearError(f'{short(out)}: called like a photo; name a .csv file for the table')
+    if is_photo_name(Path(out).name): raise EyewearError(f'{short(out)}: ends like a photo; name a .csv file with --out')
     if not os.path.exists(out): return
     whole = os.path.realpath(out)
     for o in filter(os.path.exists, paths):
         inside = os.path.isfile(out) and os.path.isdir(o) and Path(whole).is_relative_to(os.path.realpath(o))
         if os.path.samefile(o, out) or inside and not _is_table(out):
-            raise EyewearError(f'{short(out)}: belongs to what is to be looked at; name another file for the table')
+            raise EyewearError(f'{short(out)}: one of the files you gave; name another one with --out')
 
 # %% ../nbs/parts/table.ipynb #1167fd6b
 def _apart(photos, out):
@@ -129,7 +129,7 @@ def _apart(photos, out):
     mark = os.stat(out) if out and os.path.isfile(out) else None
     for o in photos:
         if mark and os.path.isfile(o) and os.path.samestat(os.stat(o), mark):
-            raise EyewearError(f'{short(out)}: one of the photos; name another file for the table')
+            raise EyewearError(f'{short(out)}: one of the photos you gave; name another file with --out')
         yield o
 
 @contextmanager

@@ -143,7 +143,7 @@ def test_folder_is_as_in_the_plain_loop_and_gone_on_with(ray, model, here):
     with pytest.raises(DatasetError, match='another model'): classify(['photos'], 'out', other)
     (here/'empty').mkdir()
     with pytest.raises(PhotoError, match='no photo'): classify(['empty'], 'out', model)
-    with pytest.raises(EyewearError, match='belongs to what is to be looked at'): classify(['photos'], 'photos', model)
+    with pytest.raises(EyewearError, match='one of the files you gave'): classify(['photos'], 'photos', model)
     with pytest.raises(EyewearError, match='needs a folder'): classify(['photos'], 'plain.csv', model)
 
 @needs_ray

@@ -137,7 +137,7 @@ def test_no_label_leads_out_of_a_dataset(ds, tmp_path, label):
 def test_a_row_that_leads_elsewhere_is_passed_over(ds, capsys, bad):
     row = {**dict.fromkeys(columns, ''), **dict(file='cups/a.jpg', label='cups', sha256='0', file_sha256='0', status='ok'), **bad}
     with ds.manifest.open('a') as f: f.write(','.join(row[c] for c in columns)+'\n')
-    assert Dataset(ds.path).rows == ds.rows and '1 damaged lines passed over' in capsys.readouterr().out
+    assert Dataset(ds.path).rows == ds.rows and '1 damaged lines skipped' in capsys.readouterr().out
 
 @pytest.mark.skipif(os.name != 'posix', reason='links need a right of their own on Windows')
 @pytest.mark.parametrize('name', ['cups', '.removed', '.cache', 'manifest.csv', 'decisions.jsonl'])
@@ -167,7 +167,7 @@ def test_names_that_are_no_text(tmp_path, env):
     code = 'import sys; from eyewear.dataset import Dataset\nfor _ in "ab": ds = Dataset(sys.argv[1])\nprint(ds.counts(), ds.decisions(), ds.rows[-1]["image_url"], ds, ds.path.name == sys.argv[2])'
     out = subprocess.run([sys.executable, '-c', code, os.fsencode(path), b'd\xe9'], capture_output=True, text=True, env={**os.environ, **env})
     assert "{'plates': 4, 'cups': 2}" in out.stdout and r'cups/caf\xe9.jpg' in out.stdout and 'True' in out.stdout, out.stderr
-    assert r'label\xe9: passed over' in out.stdout and (path/'cups'/name).read_bytes() == jpeg(7)
+    assert r'label\xe9: skipped' in out.stdout and (path/'cups'/name).read_bytes() == jpeg(7)
     assert subprocess.run([Path(sys.executable).with_name('eyewear-clean'), '--list', '--path', path], env={**os.environ, **env}).returncode == 0
 
 # ---- the manifest
@@ -218,7 +218,7 @@ def test_damaged_rows_are_passed_over(ds, capsys):
     head, *lines = ds.manifest.read_bytes().splitlines(keepends=True)
     ds.manifest.write_bytes(head+b'\xff\xfe\0garbage\n'+lines[0]+b'a,b,c\n'+b''.join(lines[1:])+b'"'*200_000+b'\n')
     assert Dataset(ds.path).rows == ds.rows
-    assert '3 damaged lines passed over' in capsys.readouterr().out
+    assert '3 damaged lines skipped' in capsys.readouterr().out
 
 def test_an_empty_manifest(ds):
     ds.manifest.write_bytes(b'')
@@ -275,7 +275,7 @@ def test_garbage_in_the_log_stays_and_is_passed_over(ds, capsys):
     with ds.log.open('ab') as f: f.write(b'\n'.join(bad)+b'\n')
     before = ds.log.read_bytes()
     again = Dataset(ds.path)
-    assert '6 lines that are no decisions passed over' in capsys.readouterr().out
+    assert '6 lines skipped that are not decisions' in capsys.readouterr().out
     assert [e['n'] for e in again.decisions()] == [1] and ds.log.read_bytes() == before and places(again) == places(ds)
     assert again.decide(b, None)['n'] == len(bad)+2
 
@@ -361,7 +361,7 @@ def test_photos_dropped_in_by_hand(ds, capsys):
     assert new.counts()['cups'] == 6 and len(new.split()) == 9 and all(re.fullmatch(r'cups_[0-9a-f]{16}\.jpg', n) for n in names(new, 'cups'))
     assert {r['image_url'] for r in new.rows if r['source'] == 'by hand'} == {'cups/IMG 1.JPG', 'cups/b.jpg', 'cups/far_0123456789abcdef.jpg'}
     assert {o: (ds.path/'cups'/o).read_bytes() for o in dropped} == dropped and (ds.path/'.removed'/'note.txt').read_text() == 'mine'
-    assert '1 file(s) left where they are, as they are no whole photos (cups/c.heic)' in capsys.readouterr().out
+    assert '1 file(s) cannot be opened as photos and stay where they are (cups/c.heic)' in capsys.readouterr().out
 
 def test_a_dropped_photo_is_copied_once(ds):
     (ds.path/'cups'/'b.jpg').write_bytes(jpeg(7))

@@ -344,7 +344,7 @@ def test_what_is_no_photo(tmp_path, home, capsys):
     assert not capsys.readouterr().out  # What a system leaves is no photo of yours
     (mine/'cups'/'notes.txt').write_bytes(b'x')
     dl.download(mine)
-    assert capsys.readouterr().out=='cups/: 1 files left out, their names are not those of photos\n'
+    assert capsys.readouterr().out=='cups/: 1 files left out, they do not end like photos\n'
     assert sum(o['width']=='' for o in ds.rows)==3
 
 def test_limit(tmp_path, home, capsys):

@@ -31,7 +31,7 @@ def test_parts_are_put_together(tmp_path, capsys, parts):
 def test_parts_beside_something_else(tmp_path, capsys):
     tree(tmp_path, 'train/cups', 'train/plates', 'test/cups', 'test/plates', 'docs')
     assert counts(tmp_path) == dict(cups=4, plates=4)
-    assert capsys.readouterr().out == 'test/, train/: taken together, to be split anew; docs/ left out\n'
+    assert capsys.readouterr().out == 'test/, train/: merged, and split anew; docs/ left out\n'
 
 def test_parts_without_labels(tmp_path):
     tree(tmp_path, 'train', 'test')
@@ -93,7 +93,7 @@ def test_names_that_only_look_the_same_are_one_label(tmp_path, capsys):
     nfc, nfd = (unicodedata.normalize(o, 'café') for o in ('NFC', 'NFD'))
     tree(tmp_path, nfc, nfd, 'tea')
     assert counts(tmp_path) == {nfc: 4, 'tea': 2} and len(labels(tmp_path)[nfc]) == 4
-    assert f'{nfc}: folders whose names only look the same' in capsys.readouterr().out
+    assert f'{nfc}: folders whose names look the same' in capsys.readouterr().out
 
 def test_no_photo_with_a_pipe(tmp_path, capsys):
     os.mkfifo(tree(tmp_path, 'cups', 'plates')/'cups'/'p.png')

@@ -307,7 +307,7 @@ def test_files_and_folders_become_a_table(model, tmp_path, script):
     (photos/'a.jpg').write_text('a letter')
     (photos/'notes.txt').write_text('no photo, and not called one')
     res = script('photos', 'photos/notes.txt', 'gone.png', '--model', model)
-    assert (res.returncode, res.stderr) == (0, 'photos: 1 file(s) left out, their names are not those of photos\n')
+    assert (res.returncode, res.stderr) == (0, 'photos: 1 file(s) left out, they do not end like photos\n')
     rows = table(res.stdout)
     assert [(Path(r['file']).as_posix(), r['label']) for r in rows] == [('photos/a.jpg',''), ('photos/b.png','glasses'), ('photos/sub/c.jpg','VR'),
                                                              ('photos/notes.txt',''), ('gone.png','')]
@@ -476,7 +476,7 @@ def test_patterns_are_expanded_and_a_file_of_that_name_is_itself(mine):
     names = lambda *o: [p.as_posix() for p in find_photos(o)]
     assert names('photos/*.jpg') == ['photos/lime.jpg', 'photos/red.jpg'] and names('[1].jpg') == ['[1].jpg'] and names('[2].jpg') == ['[2].jpg']
 
-@pytest.mark.parametrize('text,said', [('n,text\n1,a\n', 'passed over'), ('file_name,text\nred.jpg,a\n', ''), ('file_name,text\nred.jpg,a,b\n', 'passed over'), ('', 'empty')])
+@pytest.mark.parametrize('text,said', [('n,text\n1,a\n', 'skipped'), ('file_name,text\nred.jpg,a\n', ''), ('file_name,text\nred.jpg,a,b\n', 'skipped'), ('', 'empty')])
 def test_a_list_among_photos_does_not_stop_them(model, mine, script, text, said):
     (mine/'photos'/'about.csv').write_text(text)
     res = script('photos/*', '--model', model)
@@ -515,7 +515,7 @@ def packed_twice(mb):
 @pytest.mark.parametrize('how', ['gzip, gzip', 'gzip', 'br'])
 def test_packed_model_is_refused_before_it_is_unpacked(how):
     with host(packed_twice(1000), Content_Encoding=how) as url: res = subprocess.run([sys.executable, '-c', PACKED, url], capture_output=True, text=True)
-    assert res.returncode == 0 and f'packed as {how}, which was not asked for' in res.stdout, res.stdout+res.stderr
+    assert res.returncode == 0 and f'packed as {how}, which we did not ask for' in res.stdout, res.stdout+res.stderr
 
 # -- What to call
 
