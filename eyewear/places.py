@@ -50,8 +50,16 @@ class Places:
     @property
     def taken(self): return len(self.owner)+len(self.coming)
 
+    async def wait_for_others(self, page):
+        "Let a class behind one address come in turn, so that a script cannot take every place"
+        end = time.monotonic()+self.parent.patience
+        while self.unseen(page.address)>=max(1, self.parent.visitors*2//3):
+            if page.gone or time.monotonic()>end: raise HTTPError(503)
+            await asyncio.sleep(.1)
+
     async def admit(self, page):
         "Keep a place for `page`, if there is one or can be"
+        await self.wait_for_others(page)
         full = self.taken>=self.parent.visitors
         mine = [k for k,o in self.owner.items() if o==page.current_user.username]
         old = (mine or self.idle())[:1] if full else []

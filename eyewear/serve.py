@@ -52,7 +52,8 @@ def voila_config(
     manager = 7 if version('ipywidgets').startswith('7.') else 8
     server = dict(port=port, ip=ip, port_retries=0, open_browser=False, log_level='ERROR')
     return dict(
-        Voila=dict(server, tornado_settings=dict(websocket_max_message_size=max_message)),
+        Voila=dict(server, tornado_settings=dict(websocket_max_message_size=max_message,
+            ws_ping_timeout=240_000)), # ms; a browser answers no ping while it sends a photo over a slow line
         Guard=dict(visitors=most_visitors(), pool=1)|guard,
         VoilaConfiguration=dict(template='eyewear', allow_template_override='NO', allow_theme_override='NO', file_allowlist=['$^'],
             preheat_kernel=True, default_pool_size=0,
@@ -90,7 +91,8 @@ def _with_parent():
 
 def _start(notebook, model, port, ip, guard={}, **env):
     "Voila in a session of its own, so that Ctrl-C reaches it through us only, and once"
-    env = {**os.environ, **({'EYEWEAR_MODEL':str(model)} if model else {}), **env, 'JUPYTER_PREFER_ENV_PATH':'1'}
+    env = {**os.environ, **env, 'JUPYTER_PREFER_ENV_PATH':'1', 'OPENBLAS_NUM_THREADS':'1'} # Else numpy keeps 40 MB for each core
+    if model: env['EYEWEAR_MODEL'] = str(model)
     code,config = 'from eyewear.guard import main; main()',json.dumps(voila_config(port, ip, **guard))
     return subprocess.Popen([sys.executable, '-c', code, str(notebook), config], env=env,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=_with_parent())
@@ -159,7 +161,8 @@ def serve_page(
 ):
     "Serve a page until Ctrl-C; the address is printed when it answers"
     notebook,port = _page_notebook(name),free_port(port, ip)
-    host = {'0.0.0.0':'127.0.0.1', '::':'[::1]'}.get(ip, ip)
+    host = {'0.0.0.0':'127.0.0.1', '::':'::1'}.get(ip, ip)
+    if ':' in host: host = f'[{host}]' # IPv6
     url,proc = f'http://{host}:{port}/',None
     with _until_told():
         try:

@@ -4,14 +4,15 @@ import pytest
 from PIL import Image
 from eyewear import sandbox
 from eyewear.core import PhotoError
-from eyewear.sandbox import max_side, open_small
+from eyewear.photo import stored_side
+from eyewear.sandbox import open_small
 from badphotos import BAD, claims, noise, picture
 
 @pytest.fixture
 def started(monkeypatch):
     "The processes that were started"
     out, own = [], subprocess.run
-    monkeypatch.setattr(sandbox.subprocess, 'run', lambda *a, **kw: out.append(a) or own(*a, **kw))
+    monkeypatch.setattr(sandbox.subprocess, 'run', lambda *a, **kw: out.append(kw) or own(*a, **kw))
     return out
 
 def test_what_a_browser_makes_is_opened_right_here(started):
@@ -21,8 +22,12 @@ def test_what_a_browser_makes_is_opened_right_here(started):
 @pytest.mark.parametrize('kind,size,small', [('PNG', (400,300), (400,300)), ('JPEG', (3000,2000), (1024,683)), ('WEBP', (10,2000), (5,1024))])
 def test_anything_else_elsewhere_and_small(started, kind, size, small):
     img = open_small(picture(kind, size, 'teal'), 'a')
-    assert len(started) == 1 and img.size == small and max(img.size) <= max_side
+    assert len(started) == 1 and img.size == small and max(img.size) <= stored_side
     assert all(abs(a-b) < 9 for a, b in zip(img.getpixel((2,2)), (0,128,128)))
+
+def test_many_cores_take_no_memory_from_a_photo(started):
+    open_small(picture('PNG', (40,30)), 'a.png')
+    assert started[0]['env']['OPENBLAS_NUM_THREADS'] == '1'          # 64 of them keep 2.6 GB
 
 @pytest.mark.parametrize('name', BAD)
 def test_bad_file_is_the_same_sentence_as_ever(name):

@@ -448,6 +448,7 @@ def test_photos_wait_in_the_browser_while_the_kernel_is_busy(public, come):
 def test_kernel_may_take_so_much_memory(two):
     if sys.platform != 'linux': pytest.skip('limits of another process are known on Linux alone')
     assert {resource.prlimit(o.pid, resource.RLIMIT_DATA) for o in two[0].site.kernels} == {(2**30, 2**30)}
+    assert {o.environ()['OPENBLAS_NUM_THREADS'] for o in two[0].site.kernels} == {'1'} # Else each core takes 40 MB of it
 
 # -- Places
 
@@ -562,6 +563,19 @@ def test_one_address_cannot_take_every_place(crowded, come):
     start = time.monotonic()
     late = asyncio.run(look())
     assert late.status == 200 and time.monotonic()-start < 20 and bots[0].refused() == 403
+
+def test_class_behind_one_address_comes_in_turn(crowded, come):
+    crowded.quiet()
+    four = [come(crowded, X_Forwarded_For='203.0.113.9') for _ in range(4)]
+    async def look():
+        fifth = asyncio.get_running_loop().run_in_executor(None, lambda: come(crowded, X_Forwarded_For='203.0.113.9'))
+        await asyncio.sleep(.5)
+        ws = await four[0].connect()
+        await answers(ws)
+        late = await fifth
+        ws.close()
+        return late
+    assert asyncio.run(look()).status == 200
 
 def test_visitor_who_hangs_up_gives_the_place_back(crowded):
     crowded.quiet()
