@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 from ipaddress import ip_address,ip_network
 
+from fastcore.basics import patch
 from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from tornado.ioloop import PeriodicCallback
@@ -50,27 +51,15 @@ class Places:
     @property
     def taken(self): return len(self.owner)+len(self.coming)
 
-    async def wait_for_others(self, page):
-        "Let a class behind one address come in turn, so that a script cannot take every place"
-        end = time.monotonic()+self.parent.patience
-        while self.unseen(page.address)>=max(1, self.parent.visitors*2//3):
-            if page.gone or time.monotonic()>end: raise HTTPError(503)
-            await asyncio.sleep(.1)
-
     async def admit(self, page):
         "Keep a place for `page`, if there is one or can be"
         await self.wait_for_others(page)
         full = self.taken>=self.parent.visitors
         mine = [k for k,o in self.owner.items() if o==page.current_user.username]
         old = (mine or self.idle())[:1] if full else []
-        if full and not old or self.unseen(page.address)>=max(1, self.parent.visitors*2//3): raise HTTPError(503)
+        if full and not old: raise HTTPError(503)
         self.coming.add(page)
         for k in old: await self.end(k)
-
-    def unseen(self, address):
-        "How many pages `address` has asked for that no browser shows yet; 0 for this machine"
-        if not address: return 0
-        return sum(o.address==address for o in self.coming) + list(self.asked_from.values()).count(address)
 
     def idle(self):
         "Kernels of pages that did not come up, then those that nobody has used for long, the longest first"
@@ -95,6 +84,21 @@ class Places:
         k = page.kernel_id
         if k in self.owner and not self._kernel_connections.get(k): self.new[k] = time.monotonic()
         self.fill_if_needed(notebook_name=self.notebook_path)
+
+# %% ../nbs/parts/places.ipynb #85da96b1
+@patch
+def unseen(self:Places, address):
+    "How many pages `address` has asked for that no browser shows yet; 0 for this machine"
+    if not address: return 0
+    return sum(o.address==address for o in self.coming) + list(self.asked_from.values()).count(address)
+
+@patch
+async def wait_for_others(self:Places, page):
+    "Let a class behind one address come in turn, so that a script cannot take every place"
+    end = time.monotonic()+self.parent.patience
+    while self.unseen(page.address)>=max(1, self.parent.visitors*2//3):
+        if page.gone or time.monotonic()>end: raise HTTPError(503)
+        await asyncio.sleep(.1)
 
 # %% ../nbs/parts/places.ipynb #43a6ff18
 class Pool(Places):
