@@ -43,7 +43,7 @@ def _formats_for(
 
 # %% ../nbs/00_photo.ipynb #9a1c0e06
 _max_scans = 100
-_marker = re.compile(rb'\xff+([\x01-\xcf\xd8-\xfe])')
+_marker = re.compile(rb'\xff+([\x02-\xcf\xd8-\xfe])') # Not FF 01 and FF D0 to D7, which have no length
 
 def _check_size(img):
     "Raise `PhotoError` where `img` has more pixels than can be decoded here"

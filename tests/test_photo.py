@@ -416,6 +416,11 @@ def test_bytes_that_look_like_scans_are_none():
     whole = saved(scene(), 'JPEG')
     assert opens(whole[:2]+b'\xff\xe5\x20\x02'+b'\xff\xda'*4096+whole[2:])
 
+def test_marker_without_length_hides_no_scan():
+    whole = saved(scene().convert('L'), 'JPEG', progressive=True)
+    scan = whole[whole.rfind(b'\xff\xda'):][:10]
+    with pytest.raises(PhotoError, match='more than 100 scans'): open_photo(whole[:-2]+(b'\xff\1'+scan)*400+whole[-2:])
+
 def test_too_little_memory_is_said(monkeypatch):
     def load(*a): raise MemoryError
     monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
