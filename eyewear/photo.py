@@ -93,6 +93,17 @@ def _check_tiles(
     width,height = (int(img.tag_v2.get(o, 0)) for o in (322, 323)) # TileWidth and TileLength
     if width*height>img.width*img.height+2**22: raise PhotoError(f'a TIFF with a tile of {width:,} x {height:,} pixels')
 
+_max_runs = 4_000_000 # Pixels of a BMP packed in runs, which Pillow unpacks in Python: 1 s
+
+def _check_runs(
+    img:Image.Image, # BMP
+):
+    "Raise `PhotoError` where a BMP is packed in runs and large"
+    width,height = img.size
+    if img.info.get('compression') not in (1, 2) or width*height<=_max_runs: return # 8 and 4 bits a pixel
+    size = f'{width:,} x {height:,} pixels'
+    raise PhotoError(f'a BMP packed in runs, of {size}; at most {_max_runs:,} are opened here; save it as a PNG')
+
 # %% ../nbs/00_photo.ipynb #9a1c0e09
 _max_text,_max_profile = 64*2**20,4*2**20 # Bytes, unpacked
 
@@ -382,6 +393,7 @@ def _begin(
     if img.format=='PNG': img.info['icc_profile'] = profile
     _check_size(img)
     if img.format=='TIFF': _check_tiles(img)
+    if img.format=='BMP': _check_runs(img)
     _reduce(img, side, head)
     return img
 

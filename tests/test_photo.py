@@ -380,12 +380,18 @@ def many_scans(n):
 
 def bitmap(width, height): return struct.pack('<IiiHHIIiiII', 40, width, 2*height, 1, 24, 0, 0, 0, 0, 0, 0)
 
+def runs(width, height):
+    "A grey BMP packed in runs, one of a single pixel in each line"
+    head = struct.pack('<IiiHHIIiiII', 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
+    grey = bytes(v for i in range(256) for v in (i, i, i, 0))
+    return b'BM'+struct.pack('<IHHI', 0, 0, 0, 14+40+1024)+head+grey+b'\1\x80\0\0'*height+b'\0\1'
+
 HOSTILE = {'line.png':(lambda: png(90_000_000, 1, 8, 0), 'at most 65,535 a side'), 'pole.png':(lambda: png(1, max_side+1, 8, 0), 'at most 65,535 a side'),
     'tile.tif':(lambda: tile_tiff(26_000), 'a tile of 26,000 x 26,000'), 'icon.ico':(lambda: icon(png(9000, 9000)), 'an icon of 9,000 x 9,000'),
     'bitmap.ico':(lambda: icon(bitmap(20_000, 20_000)), 'an icon of 20,000 x 40,000'), 'scans.jpg':(lambda: many_scans(5000), 'more than 100 scans'),
     'wide.webp':(lambda: saved(Image.new('RGB', (8001, 8001)), 'WEBP', method=0), 'at most 64,000,000'),
     'text.png':(lambda: MORE_BAD['text.png'], 'more text'), 'last_text.png':(lambda: odd_photos()['plain.png'][:-12]+MORE_BAD['text.png'][33:-40], 'more text'),
-    'whole.jp2':(lambda: saved(Image.new('L', (9000, 9000)), 'JPEG2000', num_resolutions=1), 'JPEG 2000')}
+    'runs.bmp':(lambda: runs(60_000, 1000), 'a BMP packed in runs'), 'whole.jp2':(lambda: saved(Image.new('L', (9000, 9000)), 'JPEG2000', num_resolutions=1), 'JPEG 2000')}
 
 @pytest.mark.parametrize('name', HOSTILE)
 def test_refused_before_it_costs_anything(name, tmp_path):
@@ -407,6 +413,8 @@ def test_large_photo_takes_little_memory_and_keeps_less(name, tmp_path):
     (tmp_path/name).write_bytes(make())
     said, seconds, most, kept = cost(tmp_path/name)
     assert '1024' in said and 'Error' not in said and most < limit and kept < 100 and seconds < 30
+
+def test_small_bmp_in_runs_opens(): assert opens(runs(40, 30)).size == (40, 30)
 
 def test_hundred_scans_are_no_attack(): assert opens(many_scans(50))
 
