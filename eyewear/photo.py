@@ -137,19 +137,30 @@ def _unpacked_size(
     return size
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0b
+def _clear(chunk, header):
+    "A `tRNS` for the pixels as Pillow has them: greys of 2 and of 4 bits go up to 255 there"
+    most = {b'\2\0':3, b'\4\0':15}.get(header[8:10]) # Bit depth, and 0 for grey
+    if not most or len(chunk)!=14: return chunk
+    grey = int.from_bytes(chunk[8:10], 'big')&most
+    body = b'tRNS'+(grey*255//most).to_bytes(2, 'big')
+    return chunk[:4]+body+zlib.crc32(body).to_bytes(4, 'big')
+
 def _clean_png(
     data:bytes, # PNG
 )->tuple:       # PNG with nothing beside its pixels but `tRNS` and `eXIf`; its colour profile, None for sRGB
     "What a browser sees of a PNG"
     kept,colour,text,pixels = [data[:8]],{},0,False
+    header = b''
     for kind,chunk in _chunks(data):
         body = chunk[8:-4]
         if kind in (b'zTXt', b'iTXt'): text += _unpacked_size(_packed(kind, body), _max_text-text)
         if text>_max_text: raise PhotoError('a PNG with more text inside than any photo has')
         pixels = pixels or kind==b'IDAT'
+        if kind==b'IHDR': header = body
         if kind[:1].isupper(): kept.append(chunk) # What the pixels need; Pillow checks it
         elif pixels or zlib.crc32(chunk[4:-4])!=int.from_bytes(chunk[-4:], 'big'): continue
-        elif kind in (b'tRNS', b'eXIf'): kept.append(chunk)
+        elif kind==b'tRNS': kept.append(_clear(chunk, header))
+        elif kind==b'eXIf': kept.append(chunk)
         elif kind in (b'cICP', b'iCCP', b'sRGB', b'gAMA', b'cHRM'): colour[kind] = body
     return b''.join(kept),_png_profile(colour)
 

@@ -117,6 +117,11 @@ def test_what_is_transparent_is_white(mode):
     img.save(out, 'PNG', **(dict(transparency=0) if mode == 'P' else {}))
     assert colour(opens(out.getvalue())) == (255,)*3
 
+@pytest.mark.parametrize('depth, row, seen', [(2, b'\x1b', [0, 255, 170, 255]), (4, b'\x01\x2f', [0, 255, 34, 255])])
+def test_transparent_grey_of_few_bits_is_white(depth, row, seen):
+    img = opens(png(4, 1, depth, 0, chunk(b'tRNS', b'\0\1'), pixels=b'\0'+row))
+    assert list(img.getchannel('G').tobytes()) == seen
+
 @pytest.mark.parametrize('n', range(1, 9))
 def test_turned_by_exif(n):
     a = np.zeros((20, 40, 3), 'uint8')
