@@ -55,13 +55,13 @@ def _check_size(img):
 
 def _segments(
     data:bytes, # JPEG
-):              # Yields the marker and the contents of each segment: headers, tables, and the start of each scan
+):              # Yields marker, contents and where they start, of each header, table and start of a scan
     "The segments of a JPEG, up to its end"
     at = 2
     while m := _marker.search(data, at):
         at = m.end()+max(2, int.from_bytes(data[m.end():m.end()+2], 'big'))
         if m[1]==b'\xd9': return
-        yield m[1],data[m.end()+2:at]
+        yield m[1],data[m.end()+2:at],m.end()+2
 
 def _check_scans(
     data:bytes, # JPEG
@@ -69,9 +69,30 @@ def _check_scans(
     "Raise `PhotoError` where a JPEG has more scans than any camera or program makes"
     if data.count(b'\xff\xda')<=_max_scans: return # The marker of a scan; the same two bytes may mean nothing elsewhere
     scans = 0
-    for marker,_ in _segments(data):
+    for marker,_,_ in _segments(data):
         scans += marker==b'\xda'
         if scans>_max_scans: raise PhotoError(f'a JPEG of more than {_max_scans} scans, which takes too long to decode')
+
+_least = {b'\xe0':14, b'\xe2':14, b'\xed':2**16, b'\xee':12} # Bytes in APP0, 2, 13 and 14; no pixel needs APP13
+
+def _without_short_notes(
+    data:bytes, # JPEG
+)->bytes:
+    "A JPEG in which the notes that break off, which Pillow won't have, are comments"
+    out = bytearray(data)
+    for marker,body,at in _segments(data):
+        if marker==b'\xda': break
+        if len(body)<_least.get(marker, 0): out[at-3] = 0xfe
+    return bytes(out)
+
+def _open(file, formats):
+    "`Image.open`, also of a JPEG with notes that break off, as in a browser"
+    try: return Image.open(file, formats=formats)
+    except Image.UnidentifiedImageError:
+        file.seek(0)
+        if file.read(2)!=b'\xff\xd8': raise
+        file.seek(0)
+        return Image.open(BytesIO(_without_short_notes(file.read())), formats=['JPEG'])
 
 # %% ../nbs/00_photo.ipynb #9a1c0e07
 def _check_icon(
@@ -345,7 +366,7 @@ def _reduce(
 
 def _jpeg(data, side):
     "A JPEG, decoded"
-    img = Image.open(BytesIO(data), formats=['JPEG'])
+    img = _open(BytesIO(data), ['JPEG'])
     _reduce(img, side, b'')
     img.load()
     return img
@@ -353,7 +374,7 @@ def _jpeg(data, side):
 def _has_all_scans(data):
     "Whether the scans of a JPEG bring all 64 coefficients of each component to their last bit"
     components,missing = b'',{}
-    for marker,body in _segments(data):
+    for marker,body,_ in _segments(data):
         if marker in (b'\xc0', b'\xc1', b'\xc2'): components = body[6::3]
         if marker!=b'\xda' or len(body)<4+2*body[0]: continue
         first,last,bits = body[1+2*body[0]:4+2*body[0]]
@@ -399,7 +420,7 @@ def _begin(
         data,profile = _clean_png(file.read())
         pixels = BytesIO(data)
     file.seek(0)
-    img = Image.open(pixels, formats=_formats_for(head[:64]))
+    img = _open(pixels, _formats_for(head[:64]))
     if img.format=='AVIF': img.info.setdefault('icc_profile', _avif_profile(head))
     if img.format=='PNG': img.info['icc_profile'] = profile
     _check_size(img)

@@ -246,6 +246,12 @@ def test_what_is_beside_the_pixels_spoils_no_png(name):
     if name == 'big_profile': img = opens(saved(img, 'PNG', icc_profile=SWAPPED))
     assert same(opens(odd_photos()[f'{name}.png']), img, .1)
 
+@pytest.mark.parametrize('number, note', [(0xe0, b'JFIF\0'), (0xe2, b'ICC_PROFILE\0'), (0xe2, b'ICC_PROFILE\0\1'), (0xed, b'Photoshop 3.0\x008BIM\3\xed'), (0xee, b'Adobe')])
+def test_note_that_breaks_off_spoils_no_jpeg(number, note):
+    whole = saved(scene(), 'JPEG', icc_profile=SWAPPED)
+    odd = whole[:2]+b'\xff'+bytes([number])+struct.pack('>H', len(note)+2)+note+whole[2:]
+    assert np.array_equal(opens(odd), opens(whole)) and np.array_equal(opens(odd[:-2]), opens(whole))
+
 @pytest.mark.parametrize('kw', [{}, dict(progressive=True), dict(subsampling=0), dict(restart_marker_rows=1), dict(optimize=True)])
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
 def test_jpeg_without_its_last_bytes_is_whole_and_without_more_is_not(mode, kw):
