@@ -18,7 +18,8 @@ from PIL import Image,ImageCms
 from .core import PhotoError
 
 # %% ../nbs/00_photo.ipynb #251678ad
-max_pixels = 128_000_000 # A phone takes 12,000 x 9,000; more is an attack on memory. drop.js has the same limits
+# A phone's photo of 108 megapixels is opened, one of 200 has to be saved smaller first. drop.js has the same limits
+max_pixels = 128_000_000
 max_webp = 64_000_000    # Pixels of a WebP, which takes 15 bytes for each while it is decoded
 max_side = 65_535        # px, the most that a JPEG can have
 stored_side = 1024       # px; no side of a photo that is opened or stored is longer
@@ -45,13 +46,16 @@ def _formats_for(
 _max_scans = 100
 _marker = re.compile(rb'\xff+([\x02-\xcf\xd8-\xfe])') # Not FF 01 and FF D0 to D7, which have no length
 
-def _check_size(img):
-    "Raise `PhotoError` where `img` has more pixels than can be decoded here"
-    width,height = img.size
-    most = max_webp if img.format=='WEBP' else max_pixels
-    if width*height>most: raise PhotoError(f'{width:,} x {height:,} pixels; at most {most:,} are opened here')
-    if max(width, height)<=max_side: return
-    raise PhotoError(f'{width:,} x {height:,} pixels; at most {max_side:,} a side are opened here')
+def _check_size(
+    width:int,   # px
+    height:int,  # px
+    kind:str='', # Format of the file
+):
+    "Raise `PhotoError` where a photo has more pixels than can be decoded here"
+    size = f'{width:,} x {height:,} pixels'
+    most = max_webp if kind=='WEBP' else max_pixels
+    if width*height>most: raise PhotoError(f'{size}; at most {most:,} are opened here; save it smaller first')
+    if max(width, height)>max_side: raise PhotoError(f'{size}; at most {max_side:,} a side are opened here')
 
 def _segments(
     data:bytes, # JPEG
@@ -62,6 +66,16 @@ def _segments(
         at = m.end()+max(2, int.from_bytes(data[m.end():m.end()+2], 'big'))
         if m[1]==b'\xd9': return
         yield m[1],data[m.end()+2:at],m.end()+2
+
+def _check_jpeg(
+    data:bytes, # JPEG
+):
+    "Raise `PhotoError` where a JPEG is too large; Pillow doesn't say how large"
+    for marker,body,_ in _segments(data):
+        if marker==b'\xda': return
+        if marker not in (b'\xc0', b'\xc1', b'\xc2') or len(body)<5: continue
+        height,width = struct.unpack('>HH', body[1:5])
+        _check_size(width, height)
 
 def _check_scans(
     data:bytes, # JPEG
@@ -414,7 +428,10 @@ def _begin(
     file.seek(0)
     head,profile,pixels = file.read(2**16),None,file
     file.seek(0)
-    if head.startswith(b'\xff\xd8'): _check_scans(file.read())
+    if head.startswith(b'\xff\xd8'):
+        data = file.read()
+        _check_jpeg(data)
+        _check_scans(data)
     if head.startswith(b'\0\0\1\0'): _check_icon(file.read())
     if head.startswith(b'\x89PNG\r\n\x1a\n'):
         data,profile = _clean_png(file.read())
@@ -423,7 +440,7 @@ def _begin(
     img = _open(pixels, _formats_for(head[:64]))
     if img.format=='AVIF': img.info.setdefault('icc_profile', _avif_profile(head))
     if img.format=='PNG': img.info['icc_profile'] = profile
-    _check_size(img)
+    _check_size(*img.size, img.format)
     if img.format=='TIFF': _check_tiles(img)
     if img.format=='BMP': _check_runs(img)
     _reduce(img, side, head)
@@ -450,7 +467,8 @@ def _problem(
     "What went wrong"
     if isinstance(e, PhotoError): return str(e)
     if isinstance(e, MemoryError): return 'takes more memory to open than there is here; save it smaller first'
-    if isinstance(e, Image.DecompressionBombError): return f'claims far more than {max_pixels:,} pixels'
+    if isinstance(e, Image.DecompressionBombError):
+        return f'far too many pixels; at most {max_pixels:,} are opened here; save it smaller first'
     if isinstance(e, Image.UnidentifiedImageError): return 'not a photo (no image format that is known here)'
     if not kind and isinstance(e, OSError) and e.strerror: return f'cannot be read ({e.strerror})'
     what,why = kind or 'photo',(str(e) or type(e).__name__).splitlines()[0][:120]
@@ -473,7 +491,7 @@ def open_photo(
             if not size: raise PhotoError('an empty file')
             img = _begin(file, side)
         kind = img.format or 'photo'
-        _check_size(img)
+        _check_size(*img.size, img.format)
         img = _load(img, file, side)
         return _upright_rgb(img, side)
     except Exception as e: problem = _problem(e, kind, size) # A decoder may raise anything

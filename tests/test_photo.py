@@ -456,4 +456,12 @@ def test_error_keeps_no_photo(data):
         assert not [o for o in kept if isinstance(o, (bytes, io.IOBase, Image.Image))]
         frame = frame.tb_next
 
+def test_photo_of_200_megapixels_is_to_be_saved_smaller():
+    whole = bytearray(saved(scene(), 'JPEG'))
+    at = whole.index(b'\xff\xc0')+5
+    whole[at:at+4] = struct.pack('>HH', 12_240, 16_320)
+    said = '16,320 x 12,240 pixels; at most 128,000,000 are opened here; save it smaller first'
+    with pytest.raises(PhotoError, match=said): open_photo(bytes(whole))
+    with pytest.raises(PhotoError, match='at most 128,000,000 are opened here; save it smaller'): open_photo(png(16_320, 12_240, pixels=b''))
+
 def test_limits_let_a_phone_through(): assert 12_000*9000 < max_pixels
