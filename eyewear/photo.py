@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image,ImageCms
+from PIL import Image,ImageCms,TiffImagePlugin,TiffTags
 from .core import PhotoError
 
 # %% ../nbs/00_photo.ipynb #251678ad
@@ -356,9 +356,13 @@ def _turn(
     if img.format=='WEBP': return None
     try:
         if img.format=='TIFF': return _turns.get(img.tag_v2.get(274))
-        exif = Image.Exif()
-        exif.load(img.info['exif'])
-        return _turns.get(exif.get(274))
+        note = img.info['exif'].removeprefix(b'Exif\0\0')
+        tags = TiffImagePlugin.ImageFileDirectory_v2(note[:8])
+        file = BytesIO(note)
+        file.seek(tags.next)
+        tags.load(file)
+        is_one_short = tags.tagtype.get(274)==TiffTags.SHORT and len(tags._tagdata[274])==2 # As Chromium has it
+        return _turns.get(tags[274]) if is_one_short else None
     except Exception: return None # The pixels are whole, and that is what counts
 
 # %% ../nbs/00_photo.ipynb #9a1c0e16

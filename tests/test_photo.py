@@ -132,6 +132,13 @@ def test_turned_by_exif(n):
         img = opens(saved(Image.fromarray(np.ascontiguousarray(back(a))), kind, exif=exif(n)))
         assert img.size == (40, 20) and img.getpixel((3, 3))[0] > 200 and img.getpixel((36, 16))[0] < 50, kind
 
+@pytest.mark.parametrize('kind, count, value, size', [(3, 1, b'\0\6\0\0', (40, 60)), (4, 1, b'\0\0\0\6', (60, 40)), (9, 1, b'\0\0\0\6', (60, 40)), (3, 2, b'\0\6\0\6', (60, 40)),
+    (1, 1, b'\6\0\0\0', (60, 40))])
+def test_only_one_short_number_turns(kind, count, value, size):
+    note = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12'+struct.pack('>HI', kind, count)+value+bytes(4)
+    assert opens(noise('JPEG', exif=note)).size == size
+    assert opens(png(60, 40, 8, 2, chunk(b'eXIf', note[6:]))).size == size
+
 @pytest.mark.parametrize('note', [b'Exif\0\0', b'Exif\0\0II*\0\xff\xff\xff\xff', b'Exif\0\0garbage', b'Exif\0\0'+tags(900, 50_000), b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x63\0\0\0\0\0\0'])
 def test_broken_exif_spoils_no_photo(note):
     body = noise('JPEG')
