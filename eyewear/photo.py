@@ -42,10 +42,7 @@ def _formats_for(
     pillow_heif.register_heif_opener()
     return [*_formats, 'HEIF']
 
-# %% ../nbs/00_photo.ipynb #9a1c0e06
-_max_scans = 100
-_marker = re.compile(rb'\xff+([\x02-\xcf\xd8-\xfe])') # Not FF 01 and FF D0 to D7, which have no length
-
+# %% ../nbs/00_photo.ipynb #9a1c0e26
 def _check_size(
     width:int,   # px
     height:int,  # px
@@ -56,6 +53,10 @@ def _check_size(
     most = max_webp if kind=='WEBP' else max_pixels
     if width*height>most: raise PhotoError(f'{size}; at most {most:,} are opened here; save it smaller first')
     if max(width, height)>max_side: raise PhotoError(f'{size}; at most {max_side:,} a side are opened here')
+
+# %% ../nbs/00_photo.ipynb #9a1c0e06
+_max_scans = 100
+_marker = re.compile(rb'\xff+([\x02-\xcf\xd8-\xfe])') # Not FF 01 and FF D0 to D7, which have no length
 
 def _segments(
     data:bytes, # JPEG
@@ -87,6 +88,7 @@ def _check_scans(
         scans += marker==b'\xda'
         if scans>_max_scans: raise PhotoError(f'a JPEG of more than {_max_scans} scans, which takes too long to decode')
 
+# %% ../nbs/00_photo.ipynb #9a1c0e24
 _least = {b'\xe0':14, b'\xe2':14, b'\xed':2**16, b'\xee':12} # Bytes in APP0, 2, 13 and 14; no pixel needs APP13
 
 def _without_short_notes(
