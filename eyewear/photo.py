@@ -14,11 +14,12 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image,ImageCms
+from PIL import Image,ImageCms,TiffImagePlugin,TiffTags
 from .core import PhotoError
 
 # %% ../nbs/00_photo.ipynb #251678ad
-max_pixels = 128_000_000 # A phone takes 12,000 x 9,000; more is an attack on memory. drop.js has the same limits
+# A phone's photo of 108 megapixels is opened, one of 200 has to be saved smaller first. drop.js has the same limits
+max_pixels = 128_000_000
 max_webp = 64_000_000    # Pixels of a WebP, which takes 15 bytes for each while it is decoded
 max_side = 65_535        # px, the most that a JPEG can have
 stored_side = 1024       # px; no side of a photo that is opened or stored is longer
@@ -41,27 +42,41 @@ def _formats_for(
     pillow_heif.register_heif_opener()
     return [*_formats, 'HEIF']
 
+# %% ../nbs/00_photo.ipynb #9a1c0e26
+def _check_size(
+    width:int,   # px
+    height:int,  # px
+    kind:str='', # Format of the file
+):
+    "Raise `PhotoError` where a photo has more pixels than can be decoded here"
+    size = f'{width:,} x {height:,} pixels'
+    most = max_webp if kind=='WEBP' else max_pixels
+    if width*height>most: raise PhotoError(f'{size}; at most {most:,} are opened here; save it smaller first')
+    if max(width, height)>max_side: raise PhotoError(f'{size}; at most {max_side:,} a side are opened here')
+
 # %% ../nbs/00_photo.ipynb #9a1c0e06
 _max_scans = 100
-_marker = re.compile(rb'\xff+([\x01-\xcf\xd8-\xfe])')
-
-def _check_size(img):
-    "Raise `PhotoError` where `img` has more pixels than can be decoded here"
-    width,height = img.size
-    most = max_webp if img.format=='WEBP' else max_pixels
-    if width*height>most: raise PhotoError(f'{width:,} x {height:,} pixels; at most {most:,} are opened here')
-    if max(width, height)<=max_side: return
-    raise PhotoError(f'{width:,} x {height:,} pixels; at most {max_side:,} a side are opened here')
+_marker = re.compile(rb'\xff+([\x02-\xcf\xd8-\xfe])') # Not FF 01 and FF D0 to D7, which have no length
 
 def _segments(
     data:bytes, # JPEG
-):              # Yields the marker and the contents of each segment: headers, tables, and the start of each scan
+):              # Yields marker, contents and where they start, of each header, table and start of a scan
     "The segments of a JPEG, up to its end"
     at = 2
     while m := _marker.search(data, at):
         at = m.end()+max(2, int.from_bytes(data[m.end():m.end()+2], 'big'))
         if m[1]==b'\xd9': return
-        yield m[1],data[m.end()+2:at]
+        yield m[1],data[m.end()+2:at],m.end()+2
+
+def _check_jpeg(
+    data:bytes, # JPEG
+):
+    "Raise `PhotoError` where a JPEG is too large; Pillow doesn't say how large"
+    for marker,body,_ in _segments(data):
+        if marker==b'\xda': return
+        if marker not in (b'\xc0', b'\xc1', b'\xc2') or len(body)<5: continue
+        height,width = struct.unpack('>HH', body[1:5])
+        _check_size(width, height)
 
 def _check_scans(
     data:bytes, # JPEG
@@ -69,9 +84,31 @@ def _check_scans(
     "Raise `PhotoError` where a JPEG has more scans than any camera or program makes"
     if data.count(b'\xff\xda')<=_max_scans: return # The marker of a scan; the same two bytes may mean nothing elsewhere
     scans = 0
-    for marker,_ in _segments(data):
+    for marker,_,_ in _segments(data):
         scans += marker==b'\xda'
         if scans>_max_scans: raise PhotoError(f'a JPEG of more than {_max_scans} scans, which takes too long to decode')
+
+# %% ../nbs/00_photo.ipynb #9a1c0e24
+_least = {b'\xe0':14, b'\xe2':14, b'\xed':2**16, b'\xee':12} # Bytes in APP0, 2, 13 and 14; no pixel needs APP13
+
+def _without_short_notes(
+    data:bytes, # JPEG
+)->bytes:
+    "A JPEG in which the notes that break off, which Pillow won't have, are comments"
+    out = bytearray(data)
+    for marker,body,at in _segments(data):
+        if marker==b'\xda': break
+        if len(body)<_least.get(marker, 0): out[at-3] = 0xfe
+    return bytes(out)
+
+def _open(file, formats):
+    "`Image.open`, also of a JPEG with notes that break off, as in a browser"
+    try: return Image.open(file, formats=formats)
+    except Image.UnidentifiedImageError:
+        file.seek(0)
+        if file.read(2)!=b'\xff\xd8': raise
+        file.seek(0)
+        return Image.open(BytesIO(_without_short_notes(file.read())), formats=['JPEG'])
 
 # %% ../nbs/00_photo.ipynb #9a1c0e07
 def _check_icon(
@@ -92,6 +129,17 @@ def _check_tiles(
     "Raise `PhotoError` where a tile is much larger than the picture that it is a part of"
     width,height = (int(img.tag_v2.get(o, 0)) for o in (322, 323)) # TileWidth and TileLength
     if width*height>img.width*img.height+2**22: raise PhotoError(f'a TIFF with a tile of {width:,} x {height:,} pixels')
+
+_max_runs = 4_000_000 # Pixels of a BMP packed in runs, which Pillow unpacks in Python: 1 s
+
+def _check_runs(
+    img:Image.Image, # BMP
+):
+    "Raise `PhotoError` where a BMP is packed in runs and large"
+    width,height = img.size
+    if img.info.get('compression') not in (1, 2) or width*height<=_max_runs: return # 8 and 4 bits a pixel
+    size = f'{width:,} x {height:,} pixels'
+    raise PhotoError(f'a BMP packed in runs, of {size}; at most {_max_runs:,} are opened here; save it as a PNG')
 
 # %% ../nbs/00_photo.ipynb #9a1c0e09
 _max_text,_max_profile = 64*2**20,4*2**20 # Bytes, unpacked
@@ -126,19 +174,30 @@ def _unpacked_size(
     return size
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0b
+def _clear(chunk, header):
+    "A `tRNS` for the pixels as Pillow has them: greys of 2 and of 4 bits go up to 255 there"
+    most = {b'\2\0':3, b'\4\0':15}.get(header[8:10]) # Bit depth, and 0 for grey
+    if not most or len(chunk)!=14: return chunk
+    grey = int.from_bytes(chunk[8:10], 'big')&most
+    body = b'tRNS'+(grey*255//most).to_bytes(2, 'big')
+    return chunk[:4]+body+zlib.crc32(body).to_bytes(4, 'big')
+
 def _clean_png(
     data:bytes, # PNG
 )->tuple:       # PNG with nothing beside its pixels but `tRNS` and `eXIf`; its colour profile, None for sRGB
     "What a browser sees of a PNG"
     kept,colour,text,pixels = [data[:8]],{},0,False
+    header = b''
     for kind,chunk in _chunks(data):
         body = chunk[8:-4]
         if kind in (b'zTXt', b'iTXt'): text += _unpacked_size(_packed(kind, body), _max_text-text)
         if text>_max_text: raise PhotoError('a PNG with more text inside than any photo has')
         pixels = pixels or kind==b'IDAT'
+        if kind==b'IHDR': header = body
         if kind[:1].isupper(): kept.append(chunk) # What the pixels need; Pillow checks it
         elif pixels or zlib.crc32(chunk[4:-4])!=int.from_bytes(chunk[-4:], 'big'): continue
-        elif kind in (b'tRNS', b'eXIf'): kept.append(chunk)
+        elif kind==b'tRNS': kept.append(_clear(chunk, header))
+        elif kind==b'eXIf': kept.append(chunk)
         elif kind in (b'cICP', b'iCCP', b'sRGB', b'gAMA', b'cHRM'): colour[kind] = body
     return b''.join(kept),_png_profile(colour)
 
@@ -299,9 +358,13 @@ def _turn(
     if img.format=='WEBP': return None
     try:
         if img.format=='TIFF': return _turns.get(img.tag_v2.get(274))
-        exif = Image.Exif()
-        exif.load(img.info['exif'])
-        return _turns.get(exif.get(274))
+        note = img.info['exif'].removeprefix(b'Exif\0\0')
+        tags = TiffImagePlugin.ImageFileDirectory_v2(note[:8])
+        file = BytesIO(note)
+        file.seek(tags.next)
+        tags.load(file)
+        is_one_short = tags.tagtype.get(274)==TiffTags.SHORT and len(tags._tagdata[274])==2 # As Chromium has it
+        return _turns.get(tags[274]) if is_one_short else None
     except Exception: return None # The pixels are whole, and that is what counts
 
 # %% ../nbs/00_photo.ipynb #9a1c0e16
@@ -323,7 +386,7 @@ def _reduce(
 
 def _jpeg(data, side):
     "A JPEG, decoded"
-    img = Image.open(BytesIO(data), formats=['JPEG'])
+    img = _open(BytesIO(data), ['JPEG'])
     _reduce(img, side, b'')
     img.load()
     return img
@@ -331,7 +394,7 @@ def _jpeg(data, side):
 def _has_all_scans(data):
     "Whether the scans of a JPEG bring all 64 coefficients of each component to their last bit"
     components,missing = b'',{}
-    for marker,body in _segments(data):
+    for marker,body,_ in _segments(data):
         if marker in (b'\xc0', b'\xc1', b'\xc2'): components = body[6::3]
         if marker!=b'\xda' or len(body)<4+2*body[0]: continue
         first,last,bits = body[1+2*body[0]:4+2*body[0]]
@@ -371,17 +434,21 @@ def _begin(
     file.seek(0)
     head,profile,pixels = file.read(2**16),None,file
     file.seek(0)
-    if head.startswith(b'\xff\xd8'): _check_scans(file.read())
+    if head.startswith(b'\xff\xd8'):
+        data = file.read()
+        _check_jpeg(data)
+        _check_scans(data)
     if head.startswith(b'\0\0\1\0'): _check_icon(file.read())
     if head.startswith(b'\x89PNG\r\n\x1a\n'):
         data,profile = _clean_png(file.read())
         pixels = BytesIO(data)
     file.seek(0)
-    img = Image.open(pixels, formats=_formats_for(head[:64]))
+    img = _open(pixels, _formats_for(head[:64]))
     if img.format=='AVIF': img.info.setdefault('icc_profile', _avif_profile(head))
     if img.format=='PNG': img.info['icc_profile'] = profile
-    _check_size(img)
+    _check_size(*img.size, img.format)
     if img.format=='TIFF': _check_tiles(img)
+    if img.format=='BMP': _check_runs(img)
     _reduce(img, side, head)
     return img
 
@@ -406,7 +473,8 @@ def _problem(
     "What went wrong"
     if isinstance(e, PhotoError): return str(e)
     if isinstance(e, MemoryError): return 'takes more memory to open than there is here; save it smaller first'
-    if isinstance(e, Image.DecompressionBombError): return f'claims far more than {max_pixels:,} pixels'
+    if isinstance(e, Image.DecompressionBombError):
+        return f'far too many pixels; at most {max_pixels:,} are opened here; save it smaller first'
     if isinstance(e, Image.UnidentifiedImageError): return 'not a photo (no image format that is known here)'
     if not kind and isinstance(e, OSError) and e.strerror: return f'cannot be read ({e.strerror})'
     what,why = kind or 'photo',(str(e) or type(e).__name__).splitlines()[0][:120]
@@ -429,7 +497,7 @@ def open_photo(
             if not size: raise PhotoError('an empty file')
             img = _begin(file, side)
         kind = img.format or 'photo'
-        _check_size(img)
+        _check_size(*img.size, img.format)
         img = _load(img, file, side)
         return _upright_rgb(img, side)
     except Exception as e: problem = _problem(e, kind, size) # A decoder may raise anything

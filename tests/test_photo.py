@@ -117,6 +117,11 @@ def test_what_is_transparent_is_white(mode):
     img.save(out, 'PNG', **(dict(transparency=0) if mode == 'P' else {}))
     assert colour(opens(out.getvalue())) == (255,)*3
 
+@pytest.mark.parametrize('depth, row, seen', [(2, b'\x1b', [0, 255, 170, 255]), (4, b'\x01\x2f', [0, 255, 34, 255])])
+def test_transparent_grey_of_few_bits_is_white(depth, row, seen):
+    img = opens(png(4, 1, depth, 0, chunk(b'tRNS', b'\0\1'), pixels=b'\0'+row))
+    assert list(img.getchannel('G').tobytes()) == seen
+
 @pytest.mark.parametrize('n', range(1, 9))
 def test_turned_by_exif(n):
     a = np.zeros((20, 40, 3), 'uint8')
@@ -126,6 +131,13 @@ def test_turned_by_exif(n):
     for kind in ('JPEG', 'PNG', 'TIFF', 'AVIF'):
         img = opens(saved(Image.fromarray(np.ascontiguousarray(back(a))), kind, exif=exif(n)))
         assert img.size == (40, 20) and img.getpixel((3, 3))[0] > 200 and img.getpixel((36, 16))[0] < 50, kind
+
+@pytest.mark.parametrize('kind, count, value, size', [(3, 1, b'\0\6\0\0', (40, 60)), (4, 1, b'\0\0\0\6', (60, 40)), (9, 1, b'\0\0\0\6', (60, 40)), (3, 2, b'\0\6\0\6', (60, 40)),
+    (1, 1, b'\6\0\0\0', (60, 40))])
+def test_only_one_short_number_turns(kind, count, value, size):
+    note = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12'+struct.pack('>HI', kind, count)+value+bytes(4)
+    assert opens(noise('JPEG', exif=note)).size == size
+    assert opens(png(60, 40, 8, 2, chunk(b'eXIf', note[6:]))).size == size
 
 @pytest.mark.parametrize('note', [b'Exif\0\0', b'Exif\0\0II*\0\xff\xff\xff\xff', b'Exif\0\0garbage', b'Exif\0\0'+tags(900, 50_000), b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x63\0\0\0\0\0\0'])
 def test_broken_exif_spoils_no_photo(note):
@@ -240,6 +252,12 @@ def test_what_is_beside_the_pixels_spoils_no_png(name):
     img = scene()
     if name == 'big_profile': img = opens(saved(img, 'PNG', icc_profile=SWAPPED))
     assert same(opens(odd_photos()[f'{name}.png']), img, .1)
+
+@pytest.mark.parametrize('number, note', [(0xe0, b'JFIF\0'), (0xe2, b'ICC_PROFILE\0'), (0xe2, b'ICC_PROFILE\0\1'), (0xed, b'Photoshop 3.0\x008BIM\3\xed'), (0xee, b'Adobe')])
+def test_note_that_breaks_off_spoils_no_jpeg(number, note):
+    whole = saved(scene(), 'JPEG', icc_profile=SWAPPED)
+    odd = whole[:2]+b'\xff'+bytes([number])+struct.pack('>H', len(note)+2)+note+whole[2:]
+    assert np.array_equal(opens(odd), opens(whole)) and np.array_equal(opens(odd[:-2]), opens(whole))
 
 @pytest.mark.parametrize('kw', [{}, dict(progressive=True), dict(subsampling=0), dict(restart_marker_rows=1), dict(optimize=True)])
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
@@ -380,12 +398,18 @@ def many_scans(n):
 
 def bitmap(width, height): return struct.pack('<IiiHHIIiiII', 40, width, 2*height, 1, 24, 0, 0, 0, 0, 0, 0)
 
+def runs(width, height):
+    "A grey BMP packed in runs, one of a single pixel in each line"
+    head = struct.pack('<IiiHHIIiiII', 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
+    grey = bytes(v for i in range(256) for v in (i, i, i, 0))
+    return b'BM'+struct.pack('<IHHI', 0, 0, 0, 14+40+1024)+head+grey+b'\1\x80\0\0'*height+b'\0\1'
+
 HOSTILE = {'line.png':(lambda: png(90_000_000, 1, 8, 0), 'at most 65,535 a side'), 'pole.png':(lambda: png(1, max_side+1, 8, 0), 'at most 65,535 a side'),
     'tile.tif':(lambda: tile_tiff(26_000), 'a tile of 26,000 x 26,000'), 'icon.ico':(lambda: icon(png(9000, 9000)), 'an icon of 9,000 x 9,000'),
     'bitmap.ico':(lambda: icon(bitmap(20_000, 20_000)), 'an icon of 20,000 x 40,000'), 'scans.jpg':(lambda: many_scans(5000), 'more than 100 scans'),
     'wide.webp':(lambda: saved(Image.new('RGB', (8001, 8001)), 'WEBP', method=0), 'at most 64,000,000'),
     'text.png':(lambda: MORE_BAD['text.png'], 'more text'), 'last_text.png':(lambda: odd_photos()['plain.png'][:-12]+MORE_BAD['text.png'][33:-40], 'more text'),
-    'whole.jp2':(lambda: saved(Image.new('L', (9000, 9000)), 'JPEG2000', num_resolutions=1), 'JPEG 2000')}
+    'runs.bmp':(lambda: runs(60_000, 1000), 'a BMP packed in runs'), 'whole.jp2':(lambda: saved(Image.new('L', (9000, 9000)), 'JPEG2000', num_resolutions=1), 'JPEG 2000')}
 
 @pytest.mark.parametrize('name', HOSTILE)
 def test_refused_before_it_costs_anything(name, tmp_path):
@@ -408,6 +432,8 @@ def test_large_photo_takes_little_memory_and_keeps_less(name, tmp_path):
     said, seconds, most, kept = cost(tmp_path/name)
     assert '1024' in said and 'Error' not in said and most < limit and kept < 100 and seconds < 30
 
+def test_small_bmp_in_runs_opens(): assert opens(runs(40, 30)).size == (40, 30)
+
 def test_hundred_scans_are_no_attack(): assert opens(many_scans(50))
 
 def test_bytes_that_look_like_scans_are_none():
@@ -415,6 +441,11 @@ def test_bytes_that_look_like_scans_are_none():
     assert opens(saved(scene(), 'JPEG')+b'\xff\xda'*5000)
     whole = saved(scene(), 'JPEG')
     assert opens(whole[:2]+b'\xff\xe5\x20\x02'+b'\xff\xda'*4096+whole[2:])
+
+def test_marker_without_length_hides_no_scan():
+    whole = saved(scene().convert('L'), 'JPEG', progressive=True)
+    scan = whole[whole.rfind(b'\xff\xda'):][:10]
+    with pytest.raises(PhotoError, match='more than 100 scans'): open_photo(whole[:-2]+(b'\xff\1'+scan)*400+whole[-2:])
 
 def test_too_little_memory_is_said(monkeypatch):
     def load(*a): raise MemoryError
@@ -431,5 +462,13 @@ def test_error_keeps_no_photo(data):
         kept = frame.tb_frame.f_locals.values()
         assert not [o for o in kept if isinstance(o, (bytes, io.IOBase, Image.Image))]
         frame = frame.tb_next
+
+def test_photo_of_200_megapixels_is_to_be_saved_smaller():
+    whole = bytearray(saved(scene(), 'JPEG'))
+    at = whole.index(b'\xff\xc0')+5
+    whole[at:at+4] = struct.pack('>HH', 12_240, 16_320)
+    said = '16,320 x 12,240 pixels; at most 128,000,000 are opened here; save it smaller first'
+    with pytest.raises(PhotoError, match=said): open_photo(bytes(whole))
+    with pytest.raises(PhotoError, match='at most 128,000,000 are opened here; save it smaller'): open_photo(png(16_320, 12_240, pixels=b''))
 
 def test_limits_let_a_phone_through(): assert 12_000*9000 < max_pixels
