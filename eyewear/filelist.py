@@ -86,6 +86,7 @@ def read_list(
     "The rows of a list"
     path = Path(path).expanduser()
     try:
+        if path.exists() and not path.is_file(): raise SourceError(f'{path}: no file; save the list as one')
         with path.open(newline='', encoding=_encoding(path)) as f:
             first = f.readline()
             f.seek(0)

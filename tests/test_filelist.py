@@ -72,6 +72,13 @@ def test_a_list_that_cannot_be_read(tmp_path, data, says):
 def test_no_list_there(tmp_path):
     with pytest.raises(SourceError, match='m.csv: cannot be read'): rows(tmp_path/'m.csv')
 
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='Windows has no pipes that are files')
+def test_a_pipe_is_no_list(tmp_path):
+    os.mkfifo(tmp_path/'m.csv')
+    code = 'import sys; from eyewear.filelist import read_list; list(read_list(sys.argv[1]))'
+    res = subprocess.run([sys.executable, '-c', code, tmp_path/'m.csv'], capture_output=True, text=True, timeout=30)
+    assert 'SourceError' in res.stderr and 'm.csv: no file' in res.stderr
+
 def test_what_is_called_a_list(tmp_path):
     (tmp_path/'photos.csv').mkdir()
     assert is_list('a.csv') and is_list('A.CSV') and is_list(Path('a.tsv')) and not is_list('a.txt') and not is_list(tmp_path/'photos.csv')
