@@ -279,12 +279,25 @@ def mend(self:Dataset):
     self._take_in()
 
 # %% ../nbs/parts/dataset.ipynb #7e0d1a30
+_our_files = _mark,'manifest.csv','queue.json','answer_key.csv','ATTRIBUTION.md' # Beside the folders of the labels
+
+def _is_unfinished(name, label):
+    "Has a `write_file` that was killed left `name` in the folder of `label`, or beside those folders (`label` '')?"
+    m = re.fullmatch(r'\.(.+)\.\d+-\d+\.tmp', name)
+    if not m: return False
+    of = m[1] # A name of ours, or its first 40 letters
+    if not label: return of in _our_files
+    if not of.startswith(f'{label}_'): return False
+    digits = r'[0-9a-f]{8,16}(\.\w*)?' if len(of)==40 else r'[0-9a-f]{16}\.\w+'
+    return bool(re.fullmatch(digits, of[len(label)+1:]))
+
 @patch
 def _drop_temporary(self:Dataset):
     "Delete what `write_file` has left when it was killed"
     for d in (self.path, *self._folders()):
+        label = '' if d==self.path else d.name
         for o in os.scandir(d):
-            if not re.fullmatch(r'\..+\.\d+-\d+\.tmp', o.name): continue
+            if not _is_unfinished(o.name, label): continue
             with suppress(FileNotFoundError): # A younger one may be at work in another process
                 if time.time()-o.stat().st_mtime>3600: os.unlink(o)
 
