@@ -149,7 +149,7 @@ def test_nothing_is_written_through_a_link(ds, tmp_path, name):
     else: victim.mkdir()
     (ds.path/name).symlink_to(victim)
     before = shot(victim)
-    with pytest.raises(DatasetError, match=f'{name}: a link, and nothing is written through it'): Dataset(ds.path).add(jpeg(7), 'cups')
+    with pytest.raises(DatasetError, match=f'{name}: a link, and eyewear never writes through one'): Dataset(ds.path).add(jpeg(7), 'cups')
     assert shot(victim) == before
 
 # ---- names in any encoding
@@ -441,6 +441,32 @@ def test_temporary_files_of_others_stay(ds, name):
     mine = temporary(ds.path/name)
     Dataset(ds.path)
     assert mine.exists()
+
+def test_a_dropped_file_that_is_only_called_like_ours(ds, capsys):
+    dropped = {'cups/cups_aaaaaaaaaaaaaaaa.jpg':b'no photo', 'plates/cups_bbbbbbbbbbbbbbbb.jpg':jpeg(7), 'cups/cups_cccccccccccccccc.jpg':jpeg(8, (1500, 900))}
+    for o, data in dropped.items(): (ds.path/o).write_bytes(data)
+    new = Dataset(ds.path)
+    assert '1 file(s) cannot be opened as photos and stay where they are (cups/cups_aaaaaaaaaaaaaaaa.jpg)' in capsys.readouterr().out
+    assert new.counts() == {'plates':4, 'cups':4} and {r['image_url'] for r in new.rows[-2:]} == set(list(dropped)[1:])
+    for o in dropped:
+        with pytest.raises(DatasetError, match='not in'): new.decide(Path(o).name, None)
+    before = shot(ds.path)
+    assert Dataset(ds.path).rows == new.rows and shot(ds.path) == before and {o: (ds.path/o).read_bytes() for o in dropped} == dropped
+
+@pytest.mark.parametrize('data', [b'<html>', b'', jpeg(8), jpeg(8)[:300], jpeg(8, (1500, 900))])
+def test_whatever_was_stored_before_a_kill_is_ours(ds, data):
+    row = ds.store(data, 'cups')                                             # A kill before `append`
+    again = Dataset(ds.path)
+    assert again.row(Path(row['file']).name)['status'] == 'ok' and again.counts()['cups'] == 4 and again.decide(Path(row['file']).name, None)
+
+def test_a_stored_photo_and_a_file_that_is_only_called_like_it(ds):
+    (ds.path/'bowls').mkdir()
+    row = ds.store(jpeg(8), 'cups')
+    name = Path(row['file']).name
+    (ds.path/'bowls'/name).write_bytes(b'no photo')
+    again = Dataset(ds.path)
+    before = shot(ds.path)
+    assert again.find(name).read_bytes() == jpeg(8) and places(again)[name] == 'cups' and shot(Dataset(ds.path).path) == before
 
 def test_an_interrupted_download_finds_its_photo_fresh(ds):
     row = ds.store(jpeg(8, (1400, 900)), 'cups')                             # A kill before `append`
