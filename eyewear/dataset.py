@@ -279,20 +279,42 @@ def mend(self:Dataset):
     self._take_in()
 
 # %% ../nbs/parts/dataset.ipynb #7e0d1a30
+_our_files = _mark,'manifest.csv','queue.json','answer_key.csv','ATTRIBUTION.md' # Beside the folders of the labels
+
+def _is_unfinished(name, label):
+    "Has a `write_file` that was killed left `name` in the folder of `label`, or beside those folders (`label` '')?"
+    m = re.fullmatch(r'\.(.+)\.\d+-\d+\.tmp', name)
+    if not m: return False
+    of = m[1] # A name of ours, or its first 40 letters
+    if not label: return of in _our_files
+    if not of.startswith(f'{label}_'): return False
+    digits = r'[0-9a-f]{8,16}(\.\w*)?' if len(of)==40 else r'[0-9a-f]{16}\.\w+'
+    return bool(re.fullmatch(digits, of[len(label)+1:]))
+
 @patch
 def _drop_temporary(self:Dataset):
     "Delete what `write_file` has left when it was killed"
     for d in (self.path, *self._folders()):
+        label = '' if d==self.path else d.name
         for o in os.scandir(d):
-            if not re.fullmatch(r'\..+\.\d+-\d+\.tmp', o.name): continue
+            if not _is_unfinished(o.name, label): continue
             with suppress(FileNotFoundError): # A younger one may be at work in another process
                 if time.time()-o.stat().st_mtime>3600: os.unlink(o)
+
+def _was_stored(path, digits):
+    "Are these the bytes that `store` writes under this name: a photo as it came, or what `storable` makes of one?"
+    try:
+        data = path.read_bytes()
+        return sha256(data).startswith(digits) or storable(data, whole=True)[0]==data
+    except (PhotoError, OSError): return False
 
 @patch
 def _is_ours(self:Dataset, name):
     "Is it the name of a photo of this dataset, with a row or without?"
+    if name in self._by_name: return True
     m = _our_name.fullmatch(name)
-    return name in self._by_name or bool(m and is_photo_name(name) and is_name(name) and (self.path/m[1]).is_dir())
+    if not (m and is_photo_name(name) and is_name(name) and (self.path/m[1]).is_dir()): return False
+    return name in self._log.read() or any(_was_stored(self.path/o/name, m[2]) for o in (m[1],'.removed'))
 
 # %% ../nbs/parts/dataset.ipynb #7e0d1a31
 @patch
@@ -300,8 +322,8 @@ def _scan(self:Dataset)->dict: # name -> folders it lies in
     out = {}
     for d in self._folders():
         for f in os.scandir(d):
-            if f.is_file() and self._is_ours(f.name): out.setdefault(f.name, []).append(d.name)
-    return out
+            if is_photo_name(f.name) and f.is_file(): out.setdefault(f.name, []).append(d.name)
+    return {name: dirs for name,dirs in out.items() if self._is_ours(name)}
 
 @patch
 def _mark_missing(self:Dataset, there):
@@ -401,7 +423,8 @@ def _put_aside(self:Dataset, f):
 @patch
 def _keep_one(self:Dataset, name, dirs, e):
     "Of files with one name, keep that which the log or the manifest speaks of; other bytes are another photo"
-    want = (e['to'] or '.removed') if e else Path(self._by_name[name]['file']).parent.name if name in self._by_name else ''
+    file = self._by_name[name]['file'] if name in self._by_name else ''
+    want = (e['to'] or '.removed') if e else Path(file).parent.name or _our_name.fullmatch(name)[1]
     keep = want if want in dirs else dirs[0]
     for f in (self.path/d/name for d in dirs if d!=keep):
         with suppress(FileNotFoundError): # Another process was quicker

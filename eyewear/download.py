@@ -16,7 +16,7 @@ from .attribution import write_attribution
 from .core import SourceError,cli,home,need,photo_limit,printable,read_labels,settings,write_file
 from .dataset import Dataset,read_marks
 from .fetch import fetch,first_failure
-from .follow import follow
+from .follow import check_gone,follow
 from .own import check_labels,match_labels,own_photos,source_name,source_path
 from .sources import *
 
@@ -113,10 +113,12 @@ def download(
     path = _place(source, limit, labels, adult_filter_off, say=True)
     own = None if source in source_names() else source_path(source)
     name = source_name(own) if own else source
+    there = {o: photos for o,(_,photos) in wanted.items()}
+    if own: check_gone(path, there, name)
     ds = Dataset.create(path, use, source=str(own or source), name=name, limit=limit)
     if source=='practice': draw_practice(ds, use, limit)
     elif not own: _search(ds, source, wanted, limit, **kwargs)
-    elif follow(ds, {o: photos for o,(_,photos) in wanted.items()}, limit, name, **kwargs): ds.mark(cleaned=False)
+    elif follow(ds, there, limit, name, **kwargs): ds.mark(cleaned=False)
     ds.mark(complete=True)
     write_file(home()/'current.txt', path.name)
     return Dataset(path)

@@ -85,19 +85,23 @@ def read_list(
 ):             # Yields (number of the line, dict); names of columns as `image_url`, values without spaces around them
     "The rows of a list"
     path = Path(path).expanduser()
+    line = 1 # Where a row begins
     try:
+        if path.exists() and not path.is_file(): raise SourceError(f'{path}: no file; save the list as one')
         with path.open(newline='', encoding=_encoding(path)) as f:
             first = f.readline()
             f.seek(0)
-            lines = csv.reader(f, delimiter=max(',;\t', key=first.count), skipinitialspace=True)
+            lines = csv.reader(f, delimiter=max(',;\t', key=first.count), skipinitialspace=True, strict=True)
             head = _head(next(lines, []), path)
+            line = lines.line_num+1
             for cells in lines:
                 if any(o.strip() for o in cells[len(head):]):
                     raise SourceError(f'{path}, line {lines.line_num}: more values than columns; put quotes around one with a comma')
                 row = dict.fromkeys(head, '') | {k: o.strip() for k,o in zip(head, cells)}
                 if any(row.values()): yield lines.line_num,row
+                line = lines.line_num+1
     except UnicodeError as e: raise SourceError(f'{path}: cannot be read as UTF-8; save it as "CSV UTF-8"') from e
-    except csv.Error as e: raise SourceError(f'{path}: cannot be read ({e})') from e
+    except csv.Error as e: raise SourceError(f'{path}, line {line}: cannot be read ({e}); look at its quotes') from e
     except OSError as e: raise SourceError(f'{path}: cannot be read ({e.strerror})') from e
 
 # %% ../nbs/parts/filelist.ipynb #52598a49

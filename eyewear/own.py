@@ -76,6 +76,12 @@ def _inside(path):
     "Folders in `path` that could be labels"
     return [o for o in sorted(path.iterdir()) if o.is_dir() and not is_hidden(o.name) and not is_ours(o)]
 
+def _refuse_dead_links(path):
+    "A `SourceError` where a link in `path` that could be the folder of a label leads nowhere"
+    for o in sorted(path.iterdir()):
+        if os.path.exists(o) or is_hidden(o.name) or is_photo_name(o.name): continue
+        raise SourceError(f'{o}: a link that leads nowhere; is a drive missing? Connect it, or delete the link')
+
 def _loose(path): return [o for o in path.iterdir() if is_photo_name(o.name) and os.path.isfile(o)]
 
 def _unwrap(path):
@@ -83,6 +89,7 @@ def _unwrap(path):
     seen = set() # A link may lead back
     while os.path.realpath(path) not in seen:
         seen.add(os.path.realpath(path))
+        _refuse_dead_links(path)
         inside = _inside(path)
         if len(inside)!=1 or _loose(inside[0]) or not _inside(inside[0]): break
         path = inside[0]
@@ -113,6 +120,7 @@ def label_folders(
     if top!=path: print(printable(f'{path.name}/: the labels are the folders in {top.relative_to(path)}/'))
     holders,found,loose = _parts(top) or [top],{},0
     for holder in holders:
+        _refuse_dead_links(holder)
         loose += len(_loose(holder))
         for o in _inside(holder): found.setdefault(plain_label(o.name), []).append(o)
     if not found and not loose and any(o.is_dir() for o in top.iterdir()):

@@ -149,7 +149,7 @@ def test_nothing_is_written_through_a_link(ds, tmp_path, name):
     else: victim.mkdir()
     (ds.path/name).symlink_to(victim)
     before = shot(victim)
-    with pytest.raises(DatasetError, match=f'{name}: a link, and nothing is written through it'): Dataset(ds.path).add(jpeg(7), 'cups')
+    with pytest.raises(DatasetError, match=f'{name}: a link, and eyewear never writes through one'): Dataset(ds.path).add(jpeg(7), 'cups')
     assert shot(victim) == before
 
 # ---- names in any encoding
@@ -429,14 +429,44 @@ def test_a_decision_moves_no_file_that_is_not_ours(ds):
     Dataset(ds.path)
     assert (ds.path/'cups'/'thesis.docx').read_bytes() == b'PK'
 
-def test_temporary_files_of_others_stay(ds):
-    old = time.time()-9999
-    mine, ours = ds.path/'cups'/'.letter.tmp', ds.path/'cups'/'.cups_0.jpg.12-34.tmp'
-    for f in (mine, ours):
-        f.write_bytes(b'x')
-        os.utime(f, (old, old))
+def temporary(path, age=9999):
+    "A file that a program has left `age` seconds ago"
+    path.write_bytes(b'half')
+    os.utime(path, (time.time()-age,)*2)
+    return path
+
+@pytest.mark.parametrize('name', ['cups/.letter.tmp', 'cups/.1.jpg.12-12.tmp', 'cups/.cups_0.jpg.12-34.tmp', 'cups/.plates_0123456789abcdef.jpg.12-34.tmp',
+    '.removed/.cups_0123456789abcdef.jpg.1-1.tmp', '.notes.txt.12-12.tmp'])
+def test_temporary_files_of_others_stay(ds, name):
+    mine = temporary(ds.path/name)
     Dataset(ds.path)
-    assert mine.exists() and not ours.exists()
+    assert mine.exists()
+
+def test_a_dropped_file_that_is_only_called_like_ours(ds, capsys):
+    dropped = {'cups/cups_aaaaaaaaaaaaaaaa.jpg':b'no photo', 'plates/cups_bbbbbbbbbbbbbbbb.jpg':jpeg(7), 'cups/cups_cccccccccccccccc.jpg':jpeg(8, (1500, 900))}
+    for o, data in dropped.items(): (ds.path/o).write_bytes(data)
+    new = Dataset(ds.path)
+    assert '1 file(s) cannot be opened as photos and stay where they are (cups/cups_aaaaaaaaaaaaaaaa.jpg)' in capsys.readouterr().out
+    assert new.counts() == {'plates':4, 'cups':4} and {r['image_url'] for r in new.rows[-2:]} == set(list(dropped)[1:])
+    for o in dropped:
+        with pytest.raises(DatasetError, match='not in'): new.decide(Path(o).name, None)
+    before = shot(ds.path)
+    assert Dataset(ds.path).rows == new.rows and shot(ds.path) == before and {o: (ds.path/o).read_bytes() for o in dropped} == dropped
+
+@pytest.mark.parametrize('data', [b'<html>', b'', jpeg(8), jpeg(8)[:300], jpeg(8, (1500, 900))])
+def test_whatever_was_stored_before_a_kill_is_ours(ds, data):
+    row = ds.store(data, 'cups')                                             # A kill before `append`
+    again = Dataset(ds.path)
+    assert again.row(Path(row['file']).name)['status'] == 'ok' and again.counts()['cups'] == 4 and again.decide(Path(row['file']).name, None)
+
+def test_a_stored_photo_and_a_file_that_is_only_called_like_it(ds):
+    (ds.path/'bowls').mkdir()
+    row = ds.store(jpeg(8), 'cups')
+    name = Path(row['file']).name
+    (ds.path/'bowls'/name).write_bytes(b'no photo')
+    again = Dataset(ds.path)
+    before = shot(ds.path)
+    assert again.find(name).read_bytes() == jpeg(8) and places(again)[name] == 'cups' and shot(Dataset(ds.path).path) == before
 
 def test_an_interrupted_download_finds_its_photo_fresh(ds):
     row = ds.store(jpeg(8, (1400, 900)), 'cups')                             # A kill before `append`
@@ -502,12 +532,25 @@ def test_a_photo_in_two_folders(ds):
     assert at[a] == 'plates' and at[b] == 'cups' and at[c] == 'cups' and again.counts() == {'plates':5, 'cups':2}
     assert {f.read_bytes() for f in again.files()} == before and all(again.row(f.name) for f in again.files())
 
-def test_files_of_a_write_that_died(ds):
-    old, young, root = ds.path/'cups'/'.x.jpg.1-1.tmp', ds.path/'cups'/'.y.jpg.1-1.tmp', ds.path/'.manifest.csv.1-1.tmp'
-    for f in (old, young, root): f.write_bytes(b'half')
-    for f in (old, root): os.utime(f, (0, 0))
-    assert Dataset(ds.path).counts() == ds.counts()
-    assert not old.exists() and not root.exists() and young.exists()         # Another process may be writing that one
+@pytest.mark.parametrize('label', ['cups', 'a label of twenty!', 'a label of twenty-seven too', 'é'*23])
+def test_files_of_a_write_that_died(ds, label):
+    (ds.path/label).mkdir(exist_ok=True)
+    photo = lambda i: '.'+f'{label}_{i:016x}.jpg'[:40]+'.12-140737.tmp'
+    old, young = temporary(ds.path/label/photo(1)), temporary(ds.path/label/photo(2**60), 9)
+    ours = [temporary(ds.path/f'.{o}.1-1.tmp') for o in ('.download.json', 'manifest.csv', 'queue.json', 'answer_key.csv', 'ATTRIBUTION.md')]
+    Dataset(ds.path)
+    assert not any(o.exists() for o in [old, *ours]) and young.exists()       # Another process may be writing that one
+
+def test_a_photo_whose_write_died_leaves_nothing(ds, monkeypatch):
+    with monkeypatch.context() as m:
+        def crash(*args): raise Crash
+        m.setattr(os, 'replace', crash)
+        m.setattr(Path, 'unlink', lambda *args, **kwargs: None)
+        with pytest.raises(Crash): ds.store(jpeg(8), 'cups')
+    left = [f for f in (ds.path/'cups').iterdir() if f.name.endswith('.tmp')]
+    os.utime(left[0], (0, 0))
+    Dataset(ds.path)
+    assert len(left) == 1 and not left[0].exists()
 
 # ---- strangers, other copies
 

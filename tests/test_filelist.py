@@ -69,8 +69,25 @@ def test_a_list_that_cannot_be_read(tmp_path, data, says):
     with pytest.raises(SourceError, match=says) as e: rows(tmp_path/'m.csv')
     assert '\n' not in str(e.value)
 
+@pytest.mark.parametrize('text', ['url,title\na.jpg,"a\nb.jpg,b\nc.jpg,c\n', 'url,title\na.jpg,"a\nb.jpg,"b"\nc.jpg,c\n'])
+def test_a_quote_that_is_never_closed(tmp_path, text):
+    (tmp_path/'m.csv').write_text(text, encoding='utf-8')
+    with pytest.raises(SourceError, match='m.csv, line 2: cannot be read .* quotes') as e: rows(tmp_path/'m.csv')
+    assert '\n' not in str(e.value)
+
+def test_quotes_within_a_cell(tmp_path):
+    (tmp_path/'m.csv').write_text('url, title\na.jpg, "a ""b"" c"\n5" disc.jpg, the 5" disc\n"c.jpg", "c, ""d"""', encoding='utf-8')
+    assert [list(o.values()) for o in rows(tmp_path/'m.csv')] == [['a.jpg', 'a "b" c'], ['5" disc.jpg', 'the 5" disc'], ['c.jpg', 'c, "d"']]
+
 def test_no_list_there(tmp_path):
     with pytest.raises(SourceError, match='m.csv: cannot be read'): rows(tmp_path/'m.csv')
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='Windows has no pipes that are files')
+def test_a_pipe_is_no_list(tmp_path):
+    os.mkfifo(tmp_path/'m.csv')
+    code = 'import sys; from eyewear.filelist import read_list; list(read_list(sys.argv[1]))'
+    res = subprocess.run([sys.executable, '-c', code, tmp_path/'m.csv'], capture_output=True, text=True, timeout=30)
+    assert 'SourceError' in res.stderr and 'm.csv: no file' in res.stderr
 
 def test_what_is_called_a_list(tmp_path):
     (tmp_path/'photos.csv').mkdir()

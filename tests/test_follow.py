@@ -186,6 +186,20 @@ def test_an_empty_folder_takes_nothing_out(mine):
     with pytest.raises(SourceError, match='no photos for the label cups'): get(mine)
     assert len(ds.files()) == 20
 
+def test_a_label_that_is_gone_with_all_its_photos_takes_nothing_out(mine, tmp_path):
+    from eyewear.core import SourceError
+    for i in range(4): photo(mine/'bowls'/f'{i}.bmp', 300+i)
+    ds = get(mine)
+    (mine/'cups').rename(mine/'mugs')
+    assert get(mine).counts() == dict(mugs=10, plates=10, bowls=4)
+    mark, before = ds.marks, state(ds.path)
+    (mine/'mugs').rename(tmp_path/'unplugged')
+    with pytest.raises(SourceError, match='mine: the label mugs is gone.* LABELS=') as e: get(mine)
+    assert '\n' not in str(e.value) and ds.marks == mark and state(ds.path) == before
+    assert get(mine, labels=['plates', 'bowls']).counts() == dict(plates=10, bowls=4)
+    (tmp_path/'unplugged'/'3.bmp').rename(mine/'plates'/'was a mug.bmp')
+    assert get(mine).counts() == dict(bowls=4, plates=11)
+
 def test_a_photo_that_a_hand_has_dropped_in_stays(mine):
     ds = get(mine)
     photo(ds.path/'cups'/'by hand.bmp', 500)

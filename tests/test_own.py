@@ -87,6 +87,12 @@ def test_links_that_lead_nowhere(tmp_path, capsys):
     for f in (tmp_path/'cups').glob('[01].png'): f.unlink()
     with pytest.raises(SourceError, match='no photos for the label cups .1 links that lead nowhere'): counts(tmp_path)
 
+@pytest.mark.parametrize('where', ['', 'train/', 'photos/'])
+def test_a_label_that_is_a_link_to_nowhere(tmp_path, where):
+    tree(tmp_path, f'{where}cups/red', f'{where}plates/red')
+    (tmp_path/where/'bowls').symlink_to(tmp_path/'drive that is not there')
+    with pytest.raises(SourceError, match=f'{where}bowls: a link that leads nowhere; is a drive missing'): own_photos(tmp_path)
+
 def test_underscores_are_taken(tmp_path): assert counts(tree(tmp_path, 'cups', '_other')) == dict(_other=2, cups=2)
 
 def test_names_that_only_look_the_same_are_one_label(tmp_path, capsys):
