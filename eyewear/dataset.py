@@ -301,6 +301,7 @@ def _drop_temporary(self:Dataset):
             with suppress(FileNotFoundError): # A younger one may be at work in another process
                 if time.time()-o.stat().st_mtime>3600: os.unlink(o)
 
+# %% ../nbs/parts/dataset.ipynb #7e0d1a35
 def _was_stored(path, digits):
     "Are these the bytes that `store` writes under this name: a photo as it came, or what `storable` makes of one?"
     try:

@@ -76,13 +76,14 @@ def _inside(path):
     "Folders in `path` that could be labels"
     return [o for o in sorted(path.iterdir()) if o.is_dir() and not is_hidden(o.name) and not is_ours(o)]
 
+def _loose(path): return [o for o in path.iterdir() if is_photo_name(o.name) and os.path.isfile(o)]
+
+# %% ../nbs/parts/own.ipynb #7a51adac
 def _refuse_dead_links(path):
     "A `SourceError` where a link in `path` that could be the folder of a label leads nowhere"
     for o in sorted(path.iterdir()):
         if os.path.exists(o) or is_hidden(o.name) or is_photo_name(o.name): continue
         raise SourceError(f'{o}: a link that leads nowhere; is a drive missing? Connect it, or delete the link')
-
-def _loose(path): return [o for o in path.iterdir() if is_photo_name(o.name) and os.path.isfile(o)]
 
 def _unwrap(path):
     "The folder that holds the labels, below folders with nothing else in them"
