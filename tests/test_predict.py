@@ -91,7 +91,7 @@ def test_tensor_is_a_photo(model, how):
 
 @pytest.mark.parametrize('a,word', [(np.zeros((0,0,3), np.uint8), 'no pixels'), (np.zeros((0,9)), 'no pixels'), (Image.new('RGB', (0,0)), 'no pixels'), (Image.new('L', (5,0)), 'no pixels'),
     (np.zeros((2,3,60,90)), 'shape (2, 3, 60, 90)'), (np.zeros(9), 'shape (9,)'), (np.zeros((9,9,5)), 'shape (9, 9, 5)'), (np.array(3), 'shape ()'),
-    (np.full((9,9), np.nan), 'no numbers'), (np.full((9,9), -2.1), 'from -2.1 to -2.1'), (np.full((9,9), 70000), '70000')])
+    (np.full((9,9), np.nan), 'NaN or infinite'), (np.full((9,9), -2.1), 'from -2.1 to -2.1'), (np.full((9,9), 70000), '70000')])
 def test_array_that_is_no_photo(model, a, word):
     with pytest.raises(PhotoError) as e: Classifier(model)(a)
     assert word in str(e.value) and '\n' not in str(e.value)
