@@ -2,7 +2,7 @@
 import shutil
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
@@ -14,7 +14,7 @@ class BuildPy(build_py):
     def run(self):
         super().run()
         if self.editable_mode: return
-        static = Path(self.build_lib)/cfg['lib_name']/'static'
+        static = Path(self.build_lib)/cfg['lib_name']/'page'/'static'
         static.mkdir(parents=True, exist_ok=True)
         for page in ('app', 'review'): shutil.copy(here/'nbs'/f'{page}.ipynb', static)
 
@@ -24,4 +24,4 @@ setup(
     python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(),
     extras_require={k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')},
     entry_points=dict(console_scripts=cfg['console_scripts'].splitlines()),
-    packages=[cfg['lib_name']], package_data={cfg['lib_name']: ['static/**']}, zip_safe=False, cmdclass=dict(build_py=BuildPy))
+    packages=find_packages(include=[f"{cfg['lib_name']}*"]), package_data={f"{cfg['lib_name']}.page": ['static/**']}, zip_safe=False, cmdclass=dict(build_py=BuildPy))

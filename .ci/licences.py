@@ -27,7 +27,7 @@ eyewear itself is Apache-2.0 and contains none of these packages: your installer
 - `certifi`, `fqdn` and `tqdm` are MPL-2.0, in whole or in part, as is the axe-core in `axe-playwright-python`: changes to their own files have to be shared.
 - `docutils` (by way of `twine`) is in the public domain but for a few files, one of them GPL.
 - `opencv-python-headless` (by way of `grad-cam`, for a test) is Apache-2.0; its wheels hold libraries under other licences, listed in its `LICENSE-3RD-PARTY.txt`.
-- `dicebear-styles` holds drawings of many artists. The practice portraits take a few of its styles, each with its licence in `nbs/parts/practice.ipynb`.
+- `dicebear-styles` holds drawings of many artists. The practice portraits take a few of its styles, each with its licence in `nbs/data/practice.ipynb`.
 '''
 
 def installed(): return {norm(d.name): d for d in distributions()}

@@ -168,7 +168,7 @@ def light():
 
 def light_tests():
     "The test files of the light rooms"
-    files = sorted(f for room in LIGHT_ROOMS for f in ROOT.glob(f'tests/test_{room}*.py'))
+    files = sorted(f for room in LIGHT_ROOMS for f in ROOT.glob(f'tests/**/test_{room}*.py'))
     return files or stop('tests/ holds no test of the app')
 
 def bench():

@@ -33,7 +33,7 @@ def make_files(home):
     "A model in seconds, from few drawn portraits: the two files that the pages need lie in `home` afterwards"
     os.environ.update(EYEWEAR_HOME=str(home), EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='20')
     from fastai.vision.all import resnet18, vision_learner
-    from eyewear.backbone import get_backbone
+    from eyewear.model.backbone import get_backbone
     from eyewear.clean import load_clean
     from eyewear.export import export_onnx
     from eyewear.train import get_dls, save_model, train
@@ -117,7 +117,7 @@ def jpeg(width, height, quality, seed=0):
     "A drawn portrait with camera noise, as the bytes of a JPEG"
     import numpy as np
     from PIL import Image
-    from eyewear.practice import try_portraits
+    from eyewear.data.practice import try_portraits
     img = np.asarray(try_portraits(1, seed, ['sunglasses'])[0][1].convert('RGB').resize((width, height))).astype('int16')
     img += np.random.default_rng(seed).integers(-12, 13, img.shape, dtype='int16')
     out = io.BytesIO()

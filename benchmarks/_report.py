@@ -13,7 +13,7 @@ def cell(v):
     "A figure as a table shows it"
     if isinstance(v, float): return f'{v:,.3f}'.rstrip('0').rstrip('.')
     if not isinstance(v, dict): return str(v)
-    from eyewear.score import say_error # Of `wilson`
+    from eyewear.model.metrics import say_error # Of `wilson`
     return say_error(v)
 
 def report(name, rows, **about):

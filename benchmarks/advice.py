@@ -22,7 +22,7 @@ def row(ds, advice, arch, epochs, **kwargs):
 
 def found_lr(ds, arch):
     "What fastai's finder proposes for the head"
-    from eyewear.backbone import get_backbone
+    from eyewear.model.backbone import get_backbone
     from eyewear.train import get_learner
     learn = get_learner(ds, get_backbone(arch))
     learn.path = Path(os.environ['EYEWEAR_HOME']) # Where `lr_find` keeps the weights meanwhile
@@ -31,8 +31,8 @@ def found_lr(ds, arch):
 def main():
     from eyewear.clean import clean
     from eyewear.core import EyewearError
-    from eyewear.dataset import Dataset
-    from eyewear.practice import make_practice
+    from eyewear.data.dataset import Dataset
+    from eyewear.data.practice import make_practice
     ours = 'tf_efficientnet_lite0'
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home

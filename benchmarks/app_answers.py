@@ -6,7 +6,7 @@ from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]/'tests'))
 from conftest import find_chromium
-from eyewear.practice import try_portraits
+from eyewear.data.practice import try_portraits
 from eyewear.predict import ModelError, find_model
 
 def answers(page, photos):

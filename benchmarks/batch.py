@@ -30,7 +30,7 @@ def answers(out):
 def main():
     if not all(map(importlib.util.find_spec, ('ray', 'pyarrow'))): return print("batch: needs `pip install 'eyewear[ray]'`")
     from predict import learner, portraits
-    from eyewear.batch import _quiet, _start, classify
+    from eyewear.model.cluster import _quiet, _start, classify
     from eyewear.export import export_onnx
     from eyewear.predict import Classifier
     with tempfile.TemporaryDirectory() as home:

@@ -13,9 +13,9 @@ FEW_TRIES = (2, 8), (2, 20), (8, 8), (8, 20), (8, 40) # Views, epochs
 def right_set(home):
     "600 drawn portraits, cleaned, with right labels"
     from eyewear.clean import clean
-    from eyewear.dataset import Dataset
-    from eyewear.key import review_by_key
-    from eyewear.practice import make_practice
+    from eyewear.data.dataset import Dataset
+    from eyewear.data.key import review_by_key
+    from eyewear.data.practice import make_practice
     ds = make_practice(Dataset.create(f'{home}/practice'), limit=N//4)
     clean(ds)
     review_by_key(ds, [dict(name=f.name, why='all') for f in ds.files()])
@@ -25,7 +25,7 @@ def one(ds, acts, files, part, cut, views, epochs, seed, all_late=False, photos=
     "Errors of one training on the first `views` augmented views of the first `photos` train photos (they are in the order of their digests)"
     import numpy as np, torch
     from fastai.vision.all import nn, set_seed
-    from eyewear.backbone import get_backbone
+    from eyewear.model.backbone import get_backbone
     from eyewear.train import fit_late, get_learner, wilson
     set_seed(seed)
     backbone = get_backbone('tf_efficientnet_lite0')
@@ -54,7 +54,7 @@ def choices():
 
 def main():
     import numpy as np, torch
-    from eyewear.backbone import get_backbone
+    from eyewear.model.backbone import get_backbone
     from eyewear.train import get_learner, view_activations
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home

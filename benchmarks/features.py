@@ -3,10 +3,10 @@ import tempfile, time
 from pathlib import Path
 import torch
 from _report import report
-from eyewear.backbone import features, get_backbone, _last_layer
+from eyewear.model.backbone import features, get_backbone, _last_layer
 from eyewear.core import PhotoError
 from eyewear.photo import open_photo
-from eyewear.practice import practice_photos
+from eyewear.data.practice import practice_photos
 
 N, BS, ROUNDS = 600, 32, 3
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from eyewear.core import PhotoError
 from eyewear.photo import open_photo
-from eyewear.dataset import Dataset
-from eyewear.fetch import Found, fetch
+from eyewear.data.dataset import Dataset
+from eyewear.data.fetch import Found, fetch
 
 LABELS, EACH, MOMENTS = ('cups', 'plates'), 20, dict(download=18, review=16, undo=16)
 

@@ -11,8 +11,8 @@ def photos(home):
     from PIL import Image
     from eyewear.core import PhotoError
     from eyewear.photo import open_photo
-    from eyewear.dataset import Dataset
-    from eyewear.practice import practice_photos
+    from eyewear.data.dataset import Dataset
+    from eyewear.data.practice import practice_photos
     ds = Dataset.create(f'{home}/large')
     for i, p in enumerate(practice_photos(limit=N//4)):
         try: img = open_photo(p['bytes'])
@@ -25,7 +25,7 @@ def photos(home):
 def learners(ds):
     "The same network on both ways of loading"
     from fastai.vision.all import ImageBlock, defaults
-    from eyewear.backbone import get_backbone
+    from eyewear.model.backbone import get_backbone
     from eyewear.train import get_dls
     import torch
     from fastai.vision.all import CategoryBlock, DataBlock, FuncSplitter, Normalize, RandomResizedCrop, aug_transforms, error_rate, parent_label, vision_learner
@@ -70,7 +70,7 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
         ds, rows, about = photos(home), [], {}
-        from eyewear.photocache import PhotoCache
+        from eyewear.model.photocache import PhotoCache
         fill = timed(lambda: PhotoCache(ds).fill(ds.files()))
         for name, learn in learners(ds):
             if not len(learn.dls.train): raise SystemExit(f'PHOTOS_N={N}: fewer than 64 train photos make no batch; take 160 or more')

@@ -8,9 +8,9 @@ from PIL import Image, ImageEnhance, ImageOps
 from _report import report
 from eyewear.core import PhotoError
 from eyewear.photo import open_photo
-from eyewear.draw import STYLES, background, person, render, warm
-from eyewear.near import boxes, near_limit, near_pairs, thumb
-from eyewear.practice import LABELS, portrait
+from eyewear.data.draw import STYLES, background, person, render, warm
+from eyewear.data.duplicates import boxes, near_limit, near_pairs, thumb
+from eyewear.data.practice import LABELS, portrait
 
 SEEDS, N, TWINS, MANY = (101, 102, 103), int(os.environ.get('N', 600)), 160, int(os.environ.get('MANY', 10_000))
 
@@ -62,7 +62,7 @@ def drawn(seed):
     return [portrait(LABELS[i//4 % 4], seed*1_000_000+i, STYLES[i % 4], size=size(i)) for i in range(N)]
 
 def features_of(data):
-    from eyewear.backbone import features, get_backbone
+    from eyewear.model.backbone import features, get_backbone
     with tempfile.TemporaryDirectory() as tmp:
         files = [Path(tmp)/f'{i}.jpg' for i in range(len(data))]
         for f, d in zip(files, data): f.write_bytes(d)

@@ -6,16 +6,16 @@ from _report import report
 
 def row(name, files, odd, feats):
     from sklearn.metrics import roc_auc_score
-    from eyewear.odd import likeness
+    from eyewear.model.odd import likeness
     like, n = likeness(feats), len(files)//20
     first = like.argsort()[:n]
     return dict(photos=name, n=len(files), odd=int(sum(odd)), in_first_twentieth=f'{sum(odd[i] for i in first)} of {min(n, sum(odd))}', auroc=float(roc_auc_score(odd, -like)))
 
 def practice(seed, home):
     from eyewear.clean import clean
-    from eyewear.odd import photo_features
-    from eyewear.dataset import Dataset
-    from eyewear.practice import make_practice
+    from eyewear.model.odd import photo_features
+    from eyewear.data.dataset import Dataset
+    from eyewear.data.practice import make_practice
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     key = {r['file']: r['trouble'] for r in csv.DictReader((ds.path/'answer_key.csv').open())}
@@ -23,8 +23,8 @@ def practice(seed, home):
     return row(f'drawn, set {seed}', files, [key[f.name] in ('no_portrait', 'two_people') for f in files], photo_features(ds, files))
 
 def real(folder):
-    from eyewear.backbone import features, get_backbone
-    from eyewear.odd import looks
+    from eyewear.model.backbone import features, get_backbone
+    from eyewear.model.odd import looks
     from eyewear.photo import open_photo
     files = sorted(f for f in Path(folder).glob('[!.]*/*') if f.is_file())
     seen = [looks(open_photo(f)) for f in files]

@@ -30,9 +30,9 @@ def times(f, args):
 
 def learner(home):
     "An untrained lite0 on a few drawn portraits"
-    from eyewear.backbone import get_backbone
-    from eyewear.dataset import Dataset
-    from eyewear.practice import make_practice
+    from eyewear.model.backbone import get_backbone
+    from eyewear.data.dataset import Dataset
+    from eyewear.data.practice import make_practice
     from eyewear.train import get_learner
     ds = make_practice(Dataset.create(f'{home}/practice'), limit=8)
     for f in ds.files():
@@ -44,7 +44,7 @@ def learner(home):
 
 def portraits(folder, n):
     "`n` drawn portraits as files, 64 of them different"
-    from eyewear.practice import LABELS, portrait
+    from eyewear.data.practice import LABELS, portrait
     folder.mkdir()
     data = []
     for i in range(min(n, 64)):

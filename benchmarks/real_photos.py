@@ -7,9 +7,9 @@ def main():
     folder = os.environ.get('PHOTOS')
     if not folder: return print('\n== real_photos\nskipped: give a folder of photos, PHOTOS=<folder with a folder per label>')
     from eyewear.clean import clean
-    from eyewear.dataset import Dataset
+    from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs
-    from eyewear.own import own_photos
+    from eyewear.data.own import own_photos
     from eyewear.train import get_learner, get_backbone, usual_epochs, wilson
     rows = []
     with tempfile.TemporaryDirectory() as home:

@@ -9,11 +9,11 @@ SEEDS = [int(o) for o in os.environ.get('SEEDS', '0,1,2').split(',')]
 def one(seed, home):
     "A row for `seed`"
     from eyewear.clean import clean, twice_labelled
-    from eyewear.dataset import Dataset
+    from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
-    from eyewear.key import found_wrong, read_key, review_by_key
-    from eyewear.odd import likeness, photo_features
-    from eyewear.practice import make_practice
+    from eyewear.data.key import found_wrong, read_key, review_by_key
+    from eyewear.model.odd import likeness, photo_features
+    from eyewear.data.practice import make_practice
     from eyewear.train import error_figures, train, wilson
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)

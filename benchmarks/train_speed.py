@@ -50,9 +50,9 @@ def right_error(ds, learn):
 def main():
     import fastai.vision.all, torch # Both sides need these; their import is not part of a training
     from eyewear.clean import clean
-    from eyewear.dataset import Dataset
-    from eyewear.key import review_by_key
-    from eyewear.practice import make_practice
+    from eyewear.data.dataset import Dataset
+    from eyewear.data.key import review_by_key
+    from eyewear.data.practice import make_practice
     from eyewear.train import train
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home

@@ -14,12 +14,12 @@ from html import escape
 
 import ipywidgets as widgets
 from fastcore.basics import patch
-from .answer import *
+from .page.answer import *
 from .core import PhotoError,server_log
-from .correct import Correct
-from .drop import Arrival,PhotoDrop,photo_name
+from .page.correct import Correct
+from .page.drop import Arrival,PhotoDrop,photo_name
 from .predict import Classifier,ModelError,page_title
-from .sandbox import open_small
+from .page.sandbox import open_small
 
 # %% ../nbs/06_app.ipynb #37a577bb
 def answers(f):

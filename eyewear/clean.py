@@ -13,10 +13,10 @@ from pathlib import Path
 
 from .core import DatasetError,MissingExtra,PhotoError,read_record,record
 from .photo import open_photo
-from .dataset import Dataset
+from .data.dataset import Dataset
 from .download import load_dataset
-from .near import believable,join,near_limit,near_pairs,thumb
-from .odd import likeness,neighbours,odd_looks,photo_features,whole_photos
+from .data.duplicates import believable,join,near_limit,near_pairs,thumb
+from .model.odd import likeness,neighbours,odd_looks,photo_features,whole_photos
 
 # %% ../nbs/02_clean.ipynb #fd23c4b9
 def find_unreadable(

@@ -12,13 +12,13 @@ __all__ = ['query_dict', 'eyewear_types', 'sources', 'draw_practice', 'choose_la
 import os
 
 from fastcore.script import call_parse
-from .attribution import write_attribution
+from .data.attribution import write_attribution
 from .core import SourceError,cli,home,need,photo_limit,printable,read_labels,settings,write_file
-from .dataset import Dataset,read_marks
-from .fetch import fetch,first_failure
-from .follow import check_gone,follow
-from .own import check_labels,match_labels,own_photos,source_name,source_path
-from .sources import *
+from .data.dataset import Dataset,read_marks
+from .data.fetch import fetch,first_failure
+from .data.follow import check_gone,follow
+from .data.own import check_labels,match_labels,own_photos,source_name,source_path
+from .data.sources import *
 
 # %% ../nbs/01_download.ipynb #76c23877
 query_dict = { # chkstyle: ignore-node
@@ -37,7 +37,7 @@ sources = {'bing': bing, 'openverse': openverse}
 def draw_practice(ds, labels, limit):
     "Drawn portraits into `ds`, with trouble planted among them and an answer key"
     need('tutorial', 'drawing the practice portraits', 'dicebear', 'resvg_py')
-    from eyewear.practice import make_practice
+    from eyewear.data.practice import make_practice
     if not ds.rows: print(f'Drawing {limit*len(labels)} portraits', flush=True)
     make_practice(ds, limit, labels=[o for o in eyewear_types if o in labels])
 
@@ -102,7 +102,7 @@ def download(
     limit:int=None,              # Photos a label; `$EYEWEAR_LIMIT` by default
     labels:list=None,            # Labels to use; `$EYEWEAR_LABELS` by default
     adult_filter_off:bool=False, # Bing: switch SafeSearch off?
-    **kwargs,                    # allow, timeout, tries, quiet: see `eyewear.fetch`
+    **kwargs,                    # allow, timeout, tries, quiet: see `eyewear.data.fetch`
 )->Dataset:                      # The dataset, complete; its folder is under `home()`
     "Photos of each label on disk; what is there already is not fetched again"
     s = settings()
@@ -144,7 +144,7 @@ def main(
     from_manifest:str=None,      # The same photos again: a dataset's manifest.csv (--from will do)
 ):
     "Photos of each label into a dataset under $EYEWEAR_HOME"
-    if from_manifest: from eyewear.again import download_again
+    if from_manifest: from eyewear.data.again import download_again
     ds = download_again(from_manifest, source) if from_manifest else download(source, limit, read_labels(labels or ''), adult_filter_off)
     write_attribution(ds)
     for label,n in ds.counts().items(): print(f'{n:5} {label}')

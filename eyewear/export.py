@@ -12,13 +12,13 @@ import json
 from . import __version__
 from copy import deepcopy
 from .core import *
-from .dataset import *
-from .backbone import * # First, since it says what to install where fastai is missing
+from .data.dataset import *
+from .model.backbone import * # First, since it says what to install where fastai is missing
 from fastai.vision.all import *
 from .train import *
-from .calibrate import *
-from .card import write_card
-from .heat import linear_head
+from .model.calibrate import *
+from .model.card import write_card
+from .model.explain import linear_head
 from .pkl import export_pkl
 from .predict import Classifier,page_title
 need('tutorial', 'exporting', 'onnx', 'onnxscript')

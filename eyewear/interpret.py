@@ -10,14 +10,14 @@ __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'confident_joint', 'es
 
 # %% ../nbs/04_interpret.ipynb #361920c8
 from .core import *
-from .dataset import *
-from .backbone import * # First, since it says what to install where fastai is missing
+from .data.dataset import *
+from .model.backbone import * # First, since it says what to install where fastai is missing
 from fastai.vision.all import *
 from .clean import load_clean,twice_labelled
 from .train import *
-from .calibrate import *
-from .odd import likeness,neighbours,photo_features
-from .review import save_queue
+from .model.calibrate import *
+from .model.odd import likeness,neighbours,photo_features
+from .page.review import save_queue
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
 def apply_cleaner(

@@ -12,14 +12,14 @@ __all__ = ['usual', 'get_dls', 'get_learner', 'fit_late', 'usual_epochs', 'train
 # %% ../nbs/03_train.ipynb #40762f06
 from contextlib import ExitStack
 from .core import *
-from .dataset import *
-from .backbone import * # First, since it says what to install where fastai is missing
+from .data.dataset import *
+from .model.backbone import * # First, since it says what to install where fastai is missing
 from fastai.vision.all import *
-from .fit import *
-from .photocache import *
-from .score import *
-from .training import *
-from .views import *
+from .model.fit import *
+from .model.photocache import *
+from .model.metrics import *
+from .model.training import *
+from .model.views import *
 _all_ = ['n_views', 'times', 'view_activations', 'Views', 'wilson', 'say_error', 'read_bench', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
 
 # %% ../nbs/03_train.ipynb #7de3577a

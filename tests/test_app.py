@@ -6,18 +6,18 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 import ipywidgets, numpy as np, psutil, pytest
 from PIL import Image
-from eyewear import serve as serve_module
+from eyewear.page import launch as serve_module
 from eyewear.app import classifier_app, latest
 from eyewear.core import EyewearError
-from eyewear.dataset import Dataset
-from eyewear.drop import Arrival, max_bytes
+from eyewear.data.dataset import Dataset
+from eyewear.page.drop import Arrival, max_bytes
 from eyewear.predict import ModelError, page_title
-from eyewear.serve import app_notebook, free_port, max_message, serve, voila_config
+from eyewear.page.launch import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
 from conftest import axe, comes_true
 from tinymodel import tiny_model
 
-SERVE = 'import sys; from eyewear.serve import serve; serve(sys.argv[1], 0)'
+SERVE = 'import sys; from eyewear.page.launch import serve; serve(sys.argv[1], 0)'
 CHOOSE = re.compile('Drop photos here|Choose photos')
 QUESTION = 'Is the person wearing glasses/sunglasses or a VR headset?'
 get = build_opener(ProxyHandler({})).open
@@ -263,7 +263,7 @@ def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
 
 def test_correction_that_cannot_be_kept_is_a_line_for_the_owner(tmp_path):
     "Fresh process: nothing else has set up a log there"
-    code = ('import sys; from PIL import Image; from eyewear.correct import Correct\n'
+    code = ('import sys; from PIL import Image; from eyewear.page.correct import Correct\n'
             'c = Correct(sys.argv[1], ["cups","plates"]); c.show(Image.new("RGB", (9,9)), "cups")\n'
             'c.which.value,c.agree.value = "plates",True; c.btn_send.click(); print(c.said.value)')
     (tmp_path/'file').write_text('')
@@ -297,7 +297,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (2*2**30, 2*2**30))
 import numpy as np, psutil
 from PIL import Image
 from eyewear.app import classifier_app
-from eyewear.drop import Arrival
+from eyewear.page.drop import Arrival
 page = classifier_app(sys.argv[1])
 b = io.BytesIO()
 Image.fromarray(np.random.default_rng(0).integers(0, 90, (3000,4000,3), dtype=np.uint8)).save(b, 'JPEG', quality=30)
@@ -341,7 +341,7 @@ def test_correction_that_fails_in_any_way_is_a_sentence(model, tmp_path, monkeyp
     page.correct.which.value = 'VR'
     page.correct.agree.value = True
     def broken(*args): raise RuntimeError('/srv/secret is full')
-    monkeypatch.setattr('eyewear.correct.keep_correction', broken)
+    monkeypatch.setattr('eyewear.page.correct.keep_correction', broken)
     page.correct.btn_send.click()
     assert 'could not be kept here' in page.correct.said.value and '/srv/secret is full' in caplog.text
 
@@ -354,7 +354,7 @@ def test_model_named_and_missing_is_an_error_of_the_caller(tmp_path, monkeypatch
     assert 'make run' in classifier_app().value
 
 def test_light_side_pulls_in_neither_torch_nor_fastai(model, tmp_path):
-    code = ('import sys, eyewear.core, eyewear.predict, eyewear.app, eyewear.serve\n'
+    code = ('import sys, eyewear.core, eyewear.predict, eyewear.app, eyewear.page.launch\n'
             'page = eyewear.app.classifier_app(sys.argv[1])\n'
             'heavy = {o.split(".")[0] for o in sys.modules} & {"torch", "torchvision", "timm", "fastai", "fastbook", "onnx", "matplotlib", "pandas"}\n'
             'sys.exit(f"imported: {heavy}" if heavy else 0)')

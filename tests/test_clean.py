@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 pytest.importorskip('dicebear')
 from eyewear.clean import clean, exact_duplicates, find_odd, find_unreadable, near_copies, near_duplicates, suspects, twice_labelled
-from eyewear.dataset import Dataset
-from eyewear.practice import make_practice
+from eyewear.data.dataset import Dataset
+from eyewear.data.practice import make_practice
 
 @pytest.fixture(params=[0, 1], scope='module')
 def practice(request, tmp_path_factory):

@@ -8,7 +8,7 @@ import pytest, yaml
 from eyewear import fetchmodel
 from eyewear.core import ModelError
 from eyewear.predict import Classifier, find_model
-from eyewear.serve import free_port
+from eyewear.page.launch import free_port
 from test_repo import ROOT, copy, text
 from tinymodel import tiny_model
 
@@ -37,7 +37,7 @@ def model(place): return tiny_model(place/'eyewear.onnx')
 @pytest.fixture(scope='module')
 def portrait(place):
     "A drawn portrait that no training saw"
-    from eyewear.practice import try_portraits
+    from eyewear.data.practice import try_portraits
     [(_, img)] = try_portraits(1, labels=['sunglasses'])
     img.save(place/'portrait.png')
     return place/'portrait.png'
@@ -302,7 +302,7 @@ def test_home_that_takes_no_file_is_a_sentence(alone, monkeypatch):
 def test_scripts_end_with_the_sentence(alone):
     env = bare(EYEWEAR_MODEL='https://example.org/eyewear.onnx', EYEWEAR_HOME=str(alone/'work'))
     for f, args, rc in (('predict', ['--check'], 1), ('app', ['--port', '0'], 2)):
-        code = f'import sys; from eyewear.run import {f}; sys.argv = ["x", *{args}]; {f}()'
+        code = f'import sys; from eyewear.cli import {f}; sys.argv = ["x", *{args}]; {f}()'
         (alone/'script').write_text(f'if __name__ == "__main__":\n    {code}\n')
         res = subprocess.run([sys.executable, 'script'], env=env | dict(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
         assert res.returncode == rc and re.fullmatch('eyewear: https://example.org/eyewear.onnx: has no digest; .+\n', res.stderr), res.stderr

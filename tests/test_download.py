@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from eyewear import download as dl
 from eyewear.core import DatasetError, SourceError, sha256
-from eyewear.dataset import Dataset
+from eyewear.data.dataset import Dataset
 from eyewear.sheet import photo_sheet
-from eyewear.sources import bing_answers
+from eyewear.data.sources import bing_answers
 
 need_bing = pytest.mark.skipif(not find_spec('bing_image_downloader'), reason='the tutorial extra is not installed')
 
@@ -212,7 +212,7 @@ def test_words_that_found_nothing_may_be_changed(bing, home, monkeypatch):
     assert get('bing', 5).path==home/'bing-5'
 
 def test_fewer_labels_of_the_practice_portraits(home, monkeypatch):
-    pytest.importorskip('eyewear.practice')
+    pytest.importorskip('eyewear.data.practice')
     old = dl.download('practice', 4)
     monkeypatch.delitem(dl.query_dict, 'VR'); monkeypatch.setattr(dl, 'eyewear_types', list(dl.query_dict))
     new = dl.download('practice', 4)
@@ -392,7 +392,7 @@ def test_practice_has_four_labels(home, drawn):
     with pytest.raises(SourceError, match='practice has no cups'): dl.download('practice', 40, ['VR','cups'])
 
 def test_practice_does_not_mind_the_order(home, monkeypatch):
-    practice,calls = pytest.importorskip('eyewear.practice'),[]
+    practice,calls = pytest.importorskip('eyewear.data.practice'),[]
     monkeypatch.setattr(dl, 'need', lambda *args: None)
     monkeypatch.setattr(practice, 'make_practice', lambda ds, limit, labels: calls.append(labels))
     assert dl.download('practice', 40, ['none','VR']).path==dl.download('practice', 40, ['VR','none']).path
@@ -496,7 +496,7 @@ def test_limits_that_are_none(tmp_path, limit):
     assert len(str(e.value))<120
 
 def test_light_import():
-    heavy = 'torch fastai fastbook matplotlib bing_image_downloader eyewear.practice'
+    heavy = 'torch fastai fastbook matplotlib bing_image_downloader eyewear.data.practice'
     code = f'import sys, eyewear.download; print([o for o in "{heavy}".split() if o in sys.modules])'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip()=='[]'
 

@@ -7,8 +7,8 @@ pytest.importorskip('fastai', reason='the light environment has no fastai')
 import onnx, yaml
 from PIL import Image
 from eyewear import export as lesson
-from eyewear.calibrate import calibrate, load_calibration, outputs, save_calibration, unlike
-from eyewear.card import write_card
+from eyewear.model.calibrate import calibrate, load_calibration, outputs, save_calibration, unlike
+from eyewear.model.card import write_card
 from eyewear.core import DatasetError, EyewearError, read_record, record, run_dir
 from eyewear.export import export_onnx, linear_head, parity, question
 from eyewear.pkl import export_pkl, load_pkl
@@ -184,7 +184,7 @@ sys.path.insert(0, sys.argv[3])
 from fastai.vision.all import Callback
 from tinylearner import tiny_dataset, tiny_learner
 from tinymodel import tiny_model
-from eyewear.dataset import Dataset
+from eyewear.data.dataset import Dataset
 from eyewear.pkl import export_pkl
 class FromTheNotebook(Callback): pass
 learn = tiny_learner(Dataset(sys.argv[1]))

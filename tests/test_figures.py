@@ -5,11 +5,11 @@ import pytest
 def figures(tmp_path_factory):
     "Train, rank, review by the key, train again: error rates on valid and test, what the ranking found"
     from eyewear.clean import clean, twice_labelled
-    from eyewear.dataset import Dataset
+    from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
-    from eyewear.key import found_wrong, review_by_key
-    from eyewear.odd import likeness, photo_features
-    from eyewear.practice import make_practice
+    from eyewear.data.key import found_wrong, review_by_key
+    from eyewear.model.odd import likeness, photo_features
+    from eyewear.data.practice import make_practice
     from eyewear.train import error_figures, train
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('EYEWEAR_HOME', str(tmp_path_factory.mktemp('figures')))

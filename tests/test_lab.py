@@ -2,7 +2,7 @@
 import json, os, re, subprocess, sys, time
 from urllib.request import ProxyHandler, build_opener
 import pytest
-from eyewear.serve import free_port
+from eyewear.page.launch import free_port
 from badphotos import picture
 from conftest import comes_true
 from tinymodel import tiny_model

@@ -10,7 +10,7 @@ from tinymodel import tiny_model
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='folders of an environment as on Linux and macOS')
 get = build_opener(ProxyHandler({})).open
-static = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'static').rglob('*') if f.is_file()}
+static = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'page'/'static').rglob('*') if f.is_file()}
 
 @pytest.fixture(scope='module')
 def dist(tmp_path_factory):
@@ -26,7 +26,7 @@ def test_wheel_and_source_carry_the_page(dist):
     stem = f"eyewear-{cfg['version']}"
     assert (dist.sdist.name, dist.wheel.name) == (f'{stem}.tar.gz', f'{stem}-py3-none-any.whl')
     with zipfile.ZipFile(dist.wheel) as z:
-        for page in ('app', 'review'): assert z.read(f'eyewear/static/{page}.ipynb').decode() == text(f'nbs/{page}.ipynb')
+        for page in ('app', 'review'): assert z.read(f'eyewear/page/static/{page}.ipynb').decode() == text(f'nbs/{page}.ipynb')
         names = set(z.namelist())
     assert static | {f'eyewear/{m}.py' for m in MODULES} <= names and f'{stem}.dist-info/licenses/LICENSE' in names
     assert not [o for o in names if not o.startswith(('eyewear/', f'{stem}.dist-info/'))]
@@ -66,7 +66,7 @@ ASK = '''
 import json, sys, eyewear
 from pathlib import Path
 from eyewear.predict import Classifier
-from eyewear.serve import app_notebook
+from eyewear.page.launch import app_notebook
 res = Classifier('eyewear.onnx')('portrait.jpg')
 print(json.dumps(dict(label=res.label, prob=res.prob, version=eyewear.__version__, file=eyewear.__file__, heavy=[o for o in ('torch', 'fastai') if o in sys.modules],
     app=str(app_notebook()))))'''
@@ -77,7 +77,7 @@ def asked(there):
     assert res.returncode == 0, res.stderr
     said = json.loads(res.stdout)
     site = Path(said['file']).parent
-    assert there.place in site.parents and said['app'] == str(site/'static'/'app.ipynb')
+    assert there.place in site.parents and said['app'] == str(site/'page'/'static'/'app.ipynb')
     assert not [o for o in static if not (site.parent/o).is_file()]
     return said
 

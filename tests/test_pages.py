@@ -3,8 +3,8 @@ import ast, base64, io, json, re
 from pathlib import Path
 import pytest
 from PIL import Image
-from eyewear.dataset import Dataset
-from eyewear.score import say_error, wilson
+from eyewear.data.dataset import Dataset
+from eyewear.model.metrics import say_error, wilson
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {o: (ROOT/'nbs'/f'{o}.md').read_text(encoding='utf8') for o in ('hosts', 'seed_today', 'people')}
@@ -44,7 +44,7 @@ def sizes():
     import sys
     sys.path.insert(0, str(ROOT/'.ci'))
     from make import PYTHONS, SIZES
-    most_seen = int(re.search(r'^most_seen,kth = (\d+)', (ROOT/'eyewear'/'calibrate.py').read_text(encoding='utf8'), re.M)[1])
+    most_seen = int(re.search(r'^most_seen,kth = (\d+)', (ROOT/'eyewear'/'model'/'calibrate.py').read_text(encoding='utf8'), re.M)[1])
     (a, b), (c, d) = PYTHONS
     return dict(hosts=[f"puts {SIZES['cpu']} GB into", f"it is {SIZES['Linux']} GB on Linux", f'Python {a}.{b} to {c}.{d}', f'Python {a}.{b} or newer'],
                 people=[f'(at most {most_seen:,})'], seed_today=[interval(), *measured()])
@@ -89,7 +89,7 @@ def test_page_is_short_and_has_a_head(name):
 def test_what_pages_name_is_there():
     "Options, targets and settings that a reader is told to use"
     text, said = ''.join(PAGES.values()), lambda o: (ROOT/o).read_text(encoding='utf8')
-    for option in ('corrections', 'demo'): assert f'--{option}' in text and re.search(rf'^    {option}:', said('eyewear/run.py'), re.M)
+    for option in ('corrections', 'demo'): assert f'--{option}' in text and re.search(rf'^    {option}:', said('eyewear/cli.py'), re.M)
     for target in ('run', 'lab', 'bench'): assert f'make {target}' in text and re.search(rf'^\.PHONY:.* {target}\b', said('Makefile'), re.M)
     assert 'EYEWEAR_HOME' in said('eyewear/core.py') and 'TORCH_BACKEND' in said('.ci/make.py') and "'from_manifest'" not in text
     pins = dict(o.split('==') for o in re.findall(r'^[\w-]+==[\w.]+', said('constraints.txt'), re.M))
@@ -140,7 +140,7 @@ def test_front_page_says_what_the_saved_run_found():
     assert f"found {round(found['20 %']*found['wrong'])} of their {found['wrong']} wrong labels" in page
 
 def test_lessons_say_what_was_measured():
-    from eyewear.practice import TROUBLE
+    from eyewear.data.practice import TROUBLE
     near = row('near_duplicates', photos='drawn, by hash and features', kind='all')
     assert f"Of {near['planted']:,} copies" in words('02_clean') and f"{near['found']:,} were found" in words('02_clean')
     assert f"the limit is {bench('near_duplicates')['limit']}:" in words('02_clean')
@@ -182,12 +182,12 @@ def test_answers_are_folded_away(name):
 @every_lesson
 def test_links_of_a_lesson_lead_to_files(name):
     links = [o for o in re.findall(r'\]\(([^)#]+)', words(name)) if not re.match('https://|mailto:', o)]
-    named = re.findall(r'`(parts/\w+\.ipynb)`', words(name))+[f'../{o}' for o in re.findall(r'`(benchmarks/\w+\.py)`', words(name))]
+    named = re.findall(r'`nbs/(\w+/\w+\.ipynb)`', words(name))+[f'../{o}' for o in re.findall(r'`(benchmarks/\w+\.py)`', words(name))]
     assert links and not [o for o in links+named if not (ROOT/'nbs'/o).resolve().exists()]
 
 def sayings(name):
     "The fixed parts of what the package and the code of a lesson can say"
-    code = [o.read_text(encoding='utf8') for o in (ROOT/'eyewear').glob('*.py')]
+    code = [o.read_text(encoding='utf8') for o in (ROOT/'eyewear').rglob('*.py')]
     for text in code+[''.join(o['source']) for o in cells(name) if o['cell_type'] == 'code']:
         try: tree = ast.parse(text)
         except SyntaxError: continue

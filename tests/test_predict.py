@@ -11,7 +11,7 @@ from eyewear.table import find_photos, predict_files
 from badphotos import BAD
 from tinymodel import COLOURS, SEED, tiny_model
 
-SCRIPT = 'import sys; from eyewear.run import predict\nif __name__ == "__main__": sys.exit(predict())\n'
+SCRIPT = 'import sys; from eyewear.cli import predict\nif __name__ == "__main__": sys.exit(predict())\n'
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path, monkeypatch):

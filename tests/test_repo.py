@@ -19,7 +19,7 @@ cfg = cfg['DEFAULT']
 REQS = {k: v.split() for k, v in cfg.items() if k.endswith('requirements')}
 SCRIPTS = dict(o.split('=') for o in cfg['console_scripts'].split())
 LESSONS = 'download', 'clean', 'train', 'interpret', 'export', 'app'
-MODULES = sorted(f.stem for f in (ROOT/'eyewear').glob('[a-z]*.py'))
+MODULES = sorted(str(f.relative_to(ROOT/'eyewear').with_suffix('')) for f in (ROOT/'eyewear').rglob('[a-z]*.py'))
 
 def text(name): return (ROOT/name).read_text(encoding='utf8')
 
@@ -60,29 +60,7 @@ def test_licence_is_whole():
 
 # -- Modules
 
-FLOORS = dict(core=0, draw=0, places=0, photo=1, drop=1, guard=1, near=1, robust=2, journal=1, split=1, filelist=1, fetchmodel=1, backbone=2, fit=3, predict=2, heat=3, manifest=2, dataset=3,
-              attribution=4, key=4, odd=4, practice=4, pkl=4, review=4, answer=4, correct=4, fetch=4, sheet=4, photocache=4, training=4, calibrate=5, photomap=5,
-              views=5, score=5, own=5, follow=5, sources=6, table=5, worker=5, again=6, batch=6, download=7, clean=8, train=9, card=9, interpret=10, export=10, app=10, serve=10, execute=10, run=11)
-LIGHT = 'batch', 'core', 'photo', 'dataset', 'drop', 'fetchmodel', 'predict', 'review', 'photomap', 'places', 'guard', 'answer', 'correct', 'app', 'table', 'worker'
-
-def imports(module):
-    "The modules of this package that `module` imports, anywhere in it"
-    for o in ast.walk(ast.parse(text(f'eyewear/{module}.py'))):
-        if isinstance(o, ast.ImportFrom) and (o.level or (o.module or '').split('.')[0] == 'eyewear'):
-            names = [o.module.split('.')[-1]] if o.module and o.module != 'eyewear' else [a.name for a in o.names]
-            yield from (n for n in names if n in MODULES)
-        if isinstance(o, ast.Import): yield from (a.name.split('.')[1] for a in o.names if a.name.startswith('eyewear.'))
-
-@pytest.mark.parametrize('module', FLOORS)
-def test_module_leans_on_lower_floors_only(module):
-    assert module in MODULES
-    high = [o for o in imports(module) if FLOORS.get(o, -1) >= FLOORS[module]]
-    assert not high
-
-def test_no_circles():
-    todo = {m: set(imports(m)) for m in MODULES}
-    while free := {m for m, on in todo.items() if not on & todo.keys()}: todo = {m: on for m, on in todo.items() if m not in free}
-    assert not todo
+LIGHT = sorted(m.replace('/', '.') for m in MODULES if not m.startswith('model/') and m not in ('train', 'interpret', 'export', 'pkl'))
 
 def test_light_side_runs_without_torch_and_fastai():
     code = f'''
@@ -163,7 +141,7 @@ def test_address_stands_nowhere_else(tmp_path):
 # -- The site
 
 SITE = yaml.safe_load(text('nbs/_quarto.yml')), yaml.safe_load(text('nbs/sidebar.yml'))['website']['sidebar']['contents']
-PAGES = sorted(str(f.relative_to(ROOT/'nbs')) for o in ('*.ipynb', '*.md', 'parts/*.ipynb') for f in (ROOT/'nbs').glob(o))
+PAGES = sorted(str(f.relative_to(ROOT/'nbs')) for o in ('*.ipynb', '*.md', 'data/*.ipynb', 'model/*.ipynb', 'page/*.ipynb') for f in (ROOT/'nbs').glob(o))
 SERVED = 'app.ipynb', 'review.ipynb'                                  # by Voila, not by the site
 
 def hrefs(items):
@@ -192,7 +170,7 @@ def test_site_has_the_address_of_settings(tmp_path, monkeypatch):
     conf = get_config(ROOT)
     assert conf.custom_sidebar and conf.git_url == cfg['git_url'] and conf.branch == cfg['branch'] and conf.title == cfg['lib_name']
     docs = links.settings(ROOT)['docs']
-    assert conf.doc_host+conf.doc_baseurl == docs and f'{docs}/parts/near.html' in text('eyewear/near.py')
+    assert conf.doc_host+conf.doc_baseurl == docs and f'{docs}/data/duplicates.html' in text('eyewear/data/duplicates.py')
 
 def runs_for_the_site(code):
     "nbdev-docs runs a cell by itself where it is exported or imports anything"
@@ -601,7 +579,7 @@ def test_hooks_merge_notebooks(monkeypatch, tmp_path):
     for k, v in dict(ROOT=repo, VENV=Path(sys.prefix), setup=lambda *extras: None).items(): monkeypatch.setattr(make, k, v)
     make.hooks()
     assert git('status', '--porcelain').stdout == '' and git('config', 'merge.jupyternotebook.driver').stdout.startswith(f'"{sys.prefix}')
-    path = repo/'nbs'/'parts'/'near.ipynb'
+    path = repo/'nbs'/'data'/'duplicates.ipynb'
     def write(branch, line):
         git('checkout', '-qb', branch, 'main')
         nb = json.loads(path.read_text(encoding='utf8'))

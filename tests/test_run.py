@@ -3,7 +3,7 @@ import json, os, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
-from eyewear.dataset import Dataset
+from eyewear.data.dataset import Dataset
 
 pytest.importorskip('fastai')
 BIN = Path(sys.executable).parent
@@ -71,7 +71,7 @@ def test_without_a_key_only_broken_photos_go(dishes):
     assert [e['by'] for e in decisions] == ['rule'] and decisions[0]['to'] is None
 
 def test_a_new_run_keeps_what_a_person_decided(dishes, monkeypatch):
-    from eyewear.execute import start_afresh
+    from eyewear.lessons import start_afresh
     monkeypatch.setenv('EYEWEAR_HOME', str(dishes[0]/'home'))
     [data] = [p.parent for p in (dishes[0]/'home').glob('*/manifest.csv')]
     ds = Dataset(data)

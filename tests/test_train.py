@@ -17,7 +17,7 @@ def photo(label, i):
 
 def dataset(path, same=False, **counts):
     "So many photos of each label"
-    from eyewear.dataset import Dataset
+    from eyewear.data.dataset import Dataset
     ds = Dataset.create(path/'photos')
     for k, (label, n) in enumerate(counts.items()):
         (ds.path/label).mkdir(exist_ok=True)
@@ -170,7 +170,7 @@ def test_weights_that_cannot_be_fetched_are_said(shared, monkeypatch, arch):
 @pytest.fixture
 def card(monkeypatch):
     "A machine with a GPU of some capability, and a torch that was built for some; a list of what fastai is told"
-    import torch, eyewear.backbone as bb
+    import torch, eyewear.model.backbone as bb
     told = []
     def make(capability, built, there=True):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: there)
@@ -186,19 +186,19 @@ NEW = 'sm_75 sm_80 sm_86 sm_90a sm_100 sm_120'
 
 @pytest.mark.parametrize('capability,built', [((7, 5), NEW), ((8, 6), NEW), ((8, 9), NEW), ((12, 1), NEW), ((13, 0), NEW+' compute_120')])
 def test_gpu_that_torch_was_built_for(card, capsys, capability, built):
-    from eyewear.backbone import has_gpu
+    from eyewear.model.backbone import has_gpu
     assert not card(capability, built) and has_gpu() and not capsys.readouterr().out
 
 @pytest.mark.parametrize('capability,built', [((6, 1), NEW), ((7, 0), NEW), ((5, 2), NEW+' compute_120'), ((13, 0), NEW)])
 def test_gpu_that_torch_was_not_built_for(card, capsys, capability, built):
-    from eyewear.backbone import has_gpu
+    from eyewear.model.backbone import has_gpu
     told = card(capability, built)
     assert not has_gpu() and not has_gpu() and told == [False]             # fastai goes on without it, too
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 and '{}.{}'.format(*capability) in lines[0] and 'CUDA_VISIBLE_DEVICES=' in lines[0]
 
 def test_no_gpu_is_not_worth_a_word(card, capsys):
-    from eyewear.backbone import has_gpu
+    from eyewear.model.backbone import has_gpu
     card((6, 1), NEW, there=False)
     assert not has_gpu() and not capsys.readouterr().out
 
@@ -213,7 +213,7 @@ def test_auto_goes_by_the_gpu_that_can_be_used(card, capability, how):
 @pytest.mark.parametrize('arch', ['tf_efficientnet_lite0', 'resnet18', 'test_resnet', 'densenet121', 'test_vit'])
 def test_folded_batch_norm_says_the_same(arch):
     import timm, torch
-    from eyewear.views import fold_batch_norm
+    from eyewear.model.views import fold_batch_norm
     norms = lambda m: [o for o in m.modules() if isinstance(o, torch.nn.BatchNorm2d)]
     torch.manual_seed(0)
     body = timm.create_model(arch, num_classes=0).eval()
@@ -226,7 +226,7 @@ def test_folded_batch_norm_says_the_same(arch):
 
 def test_order_that_names_do_not_show_is_left_alone():
     import torch
-    from eyewear.views import fold_batch_norm
+    from eyewear.model.views import fold_batch_norm
     class Odd(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -240,7 +240,7 @@ def test_order_that_names_do_not_show_is_left_alone():
 
 def test_valid_photos_are_what_the_app_sees(shared):
     import torch
-    from eyewear.backbone import get_backbone
+    from eyewear.model.backbone import get_backbone
     from eyewear.photo import open_photo
     from eyewear.predict import fit
     from eyewear.train import get_dls
@@ -252,7 +252,7 @@ def test_valid_photos_are_what_the_app_sees(shared):
         assert float((x.as_subclass(torch.Tensor).cpu()-want).abs().max()) < 1e-5
 
 def test_photos_are_decoded_once(shared, monkeypatch):
-    import eyewear.photocache as pc
+    import eyewear.model.photocache as pc
     from eyewear.train import train
     shutil.rmtree(shared.path/'.cache', ignore_errors=True)
     opened, real = [], pc.open_photo
@@ -285,7 +285,7 @@ DISTRIB = '''
 import os, sys
 from pathlib import Path
 from eyewear.core import read_record
-from eyewear.dataset import Dataset
+from eyewear.data.dataset import Dataset
 from eyewear.train import train, weights_sha256
 for how in ('cached', 'fine_tune'):
     learn = train(Dataset(sys.argv[1]), 'tf_efficientnet_lite0', 2, how, size=64)
@@ -351,7 +351,7 @@ def test_folder_that_vanishes_is_said(tmp_path, how):
     assert not ds.path.exists()
 
 def test_script_says_it_in_one_line(tmp_path, home):
-    from eyewear.dataset import Dataset
+    from eyewear.data.dataset import Dataset
     src = tmp_path/'mine'
     (src/'cups').mkdir(parents=True)
     for i in range(5): (src/'cups'/f'{i}.jpg').write_bytes(photo('cups', i))

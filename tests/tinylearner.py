@@ -6,7 +6,7 @@ from PIL import Image
 from fastai.vision.all import (CategoryBlock, CrossEntropyLossFlat, DataBlock, FuncSplitter, ImageBlock, Learner, Normalize, RandomResizedCrop, create_head,
                                error_rate, parent_label, set_seed)
 from torch import nn
-from eyewear.dataset import Dataset
+from eyewear.data.dataset import Dataset
 
 STATS = [.5]*3, [.5]*3
 COLOURS = dict(glasses=(220,60,60), none=(60,60,220), sunglasses=(60,200,60))
