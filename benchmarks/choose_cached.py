@@ -14,7 +14,7 @@ def right_set(home):
     "600 drawn portraits, cleaned, with right labels"
     from eyewear.clean import clean
     from eyewear.data.dataset import Dataset
-    from eyewear.data.key import review_by_key
+    from eyewear.data.practice import review_by_key
     from eyewear.data.practice import make_practice
     ds = make_practice(Dataset.create(f'{home}/practice'), limit=N//4)
     clean(ds)

@@ -70,7 +70,7 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
         ds, rows, about = photos(home), [], {}
-        from eyewear.model.photocache import PhotoCache
+        from eyewear.model.features import PhotoCache
         fill = timed(lambda: PhotoCache(ds).fill(ds.files()))
         for name, learn in learners(ds):
             if not len(learn.dls.train): raise SystemExit(f'PHOTOS_N={N}: fewer than 64 train photos make no batch; take 160 or more')

@@ -6,14 +6,14 @@ from _report import report
 
 def row(name, files, odd, feats):
     from sklearn.metrics import roc_auc_score
-    from eyewear.model.odd import likeness
+    from eyewear.data.duplicates import likeness
     like, n = likeness(feats), len(files)//20
     first = like.argsort()[:n]
     return dict(photos=name, n=len(files), odd=int(sum(odd)), in_first_twentieth=f'{sum(odd[i] for i in first)} of {min(n, sum(odd))}', auroc=float(roc_auc_score(odd, -like)))
 
 def practice(seed, home):
     from eyewear.clean import clean
-    from eyewear.model.odd import photo_features
+    from eyewear.model.features import photo_features
     from eyewear.data.dataset import Dataset
     from eyewear.data.practice import make_practice
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
@@ -24,7 +24,7 @@ def practice(seed, home):
 
 def real(folder):
     from eyewear.model.backbone import features, get_backbone
-    from eyewear.model.odd import looks
+    from eyewear.model.features import looks
     from eyewear.photo import open_photo
     files = sorted(f for f in Path(folder).glob('[!.]*/*') if f.is_file())
     seen = [looks(open_photo(f)) for f in files]

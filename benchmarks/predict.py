@@ -11,7 +11,7 @@ FEW, MANY, ROUNDS = 200, int(os.environ.get('MANY', 2000)), 100
 CHILD = '''
 import os, resource, sys, time
 from pathlib import Path
-from eyewear.table import predict_files
+from eyewear.predict import predict_files
 start = time.perf_counter()
 n = predict_files([sys.argv[1]], sys.argv[2], os.devnull)
 status = Path('/proc/self/status')                    # Linux: getrusage would count the parent's memory too

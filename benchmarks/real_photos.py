@@ -9,7 +9,7 @@ def main():
     from eyewear.clean import clean
     from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs
-    from eyewear.data.own import own_photos
+    from eyewear.data.folders import own_photos
     from eyewear.train import get_learner, get_backbone, usual_epochs, wilson
     rows = []
     with tempfile.TemporaryDirectory() as home:

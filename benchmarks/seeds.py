@@ -11,8 +11,9 @@ def one(seed, home):
     from eyewear.clean import clean, twice_labelled
     from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
-    from eyewear.data.key import found_wrong, read_key, review_by_key
-    from eyewear.model.odd import likeness, photo_features
+    from eyewear.data.practice import found_wrong, read_key, review_by_key
+    from eyewear.data.duplicates import likeness
+    from eyewear.model.features import photo_features
     from eyewear.data.practice import make_practice
     from eyewear.train import error_figures, train, wilson
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)

@@ -51,7 +51,7 @@ def main():
     import fastai.vision.all, torch # Both sides need these; their import is not part of a training
     from eyewear.clean import clean
     from eyewear.data.dataset import Dataset
-    from eyewear.data.key import review_by_key
+    from eyewear.data.practice import review_by_key
     from eyewear.data.practice import make_practice
     from eyewear.train import train
     with tempfile.TemporaryDirectory() as home:

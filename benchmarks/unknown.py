@@ -14,7 +14,7 @@ def practice(seed, home):
     from eyewear.clean import clean
     from eyewear.data.dataset import Dataset
     from eyewear.data.draw import background, render, thing, warm
-    from eyewear.data.key import review_by_key
+    from eyewear.data.practice import review_by_key
     from eyewear.data.practice import make_practice
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), limit=int(os.environ.get('EYEWEAR_LIMIT', 150)), seed=seed)
     clean(ds)
@@ -38,7 +38,7 @@ def scores(train, y, logits, feats):
     "Every score that was tried, of photos with `logits` and `feats`; higher is less like what was seen"
     from scipy.special import logsumexp
     from sklearn.covariance import LedoitWolf
-    from eyewear.model.calibrate import keep_seen, unit, unlike
+    from eyewear.model.metrics import keep_seen, unit, unlike
     means = np.stack([train[y == c].mean(0) for c in np.unique(y)])
     inv = np.linalg.inv(LedoitWolf(assume_centered=True).fit(train-means[np.searchsorted(np.unique(y), y)]).covariance_.astype(float))
     far = lambda m: np.einsum('nd,de,ne->n', feats-m, inv, feats-m)
@@ -50,8 +50,8 @@ def scores(train, y, logits, feats):
 def measure(name, ds, other):
     from scipy.special import softmax
     from sklearn.metrics import roc_auc_score
-    from eyewear.model.calibrate import calibrate, ece, outputs
-    from eyewear.data.key import right_labels
+    from eyewear.model.metrics import calibrate, ece, outputs
+    from eyewear.data.practice import right_labels
     from eyewear.train import train
     learn, files, split = train(ds, 'tf_efficientnet_lite0', how='cached'), ds.files(), ds.split()
     (logits, feats), (l2, f2) = outputs(learn, files), outputs(learn, other)

@@ -12,7 +12,7 @@ def by_cleanlab(ds, files, folds=5):
     from cleanlab.rank import get_label_quality_scores
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
-    from eyewear.model.odd import photo_features
+    from eyewear.model.features import photo_features
     labels = sorted(ds.labels)
     y = np.array([labels.index(f.parent.name) for f in files])
     probs = cross_val_predict(LogisticRegression(C=100, max_iter=2000), photo_features(ds, files), y, cv=folds, method='predict_proba')
@@ -23,8 +23,9 @@ def one(seed, home):
     from eyewear.clean import clean, twice_labelled
     from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, losses, rank_labels
-    from eyewear.data.key import found_wrong
-    from eyewear.model.odd import likeness, photo_features
+    from eyewear.data.practice import found_wrong
+    from eyewear.data.duplicates import likeness
+    from eyewear.model.features import photo_features
     from eyewear.data.practice import make_practice
     from eyewear.train import train
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)

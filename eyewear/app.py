@@ -14,12 +14,12 @@ from html import escape
 
 import ipywidgets as widgets
 from fastcore.basics import patch
-from .page.answer import *
+from .page.widgets import *
 from .core import PhotoError,server_log
-from .page.correct import Correct
-from .page.drop import Arrival,PhotoDrop,photo_name
+from .page.widgets import Correct
+from .page.widgets import Arrival,PhotoDrop,photo_name
 from .predict import Classifier,ModelError,page_title
-from .page.sandbox import open_small
+from .photo import open_small
 
 # %% ../nbs/06_app.ipynb #37a577bb
 def answers(f):

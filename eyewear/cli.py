@@ -15,11 +15,12 @@ from .core import *
 from .data.dataset import *
 from .download import source_names
 from .lessons import lessons,run_lessons,start_afresh
-from .model.metrics import say_error
-from .data.own import own_photos,source_path
+from .data.folders import own_photos,source_path
 
 # %% ../nbs/cli.ipynb #6288e3dc
-def _figure(f): return say_error(f) or 'not known (no right labels)'
+def _figure(f):
+    from eyewear.model.metrics import say_error
+    return say_error(f) or 'not known (no right labels)'
 
 def summary(
     rec:dict, # A run record
@@ -128,7 +129,7 @@ def predict(
 ):
     "Write a line of CSV for each photo: its label, and the probability of every label"
     from eyewear.predict import check_model
-    from eyewear.table import predict_files
+    from eyewear.predict import predict_files
     if check:
         try: return print(check_model(model))
         except ModelError as e: raise SystemExit(f'eyewear: {e}')

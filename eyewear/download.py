@@ -12,12 +12,12 @@ __all__ = ['query_dict', 'eyewear_types', 'sources', 'draw_practice', 'choose_la
 import os
 
 from fastcore.script import call_parse
-from .data.attribution import write_attribution
+from .data.sources import write_attribution
 from .core import SourceError,cli,home,need,photo_limit,printable,read_labels,settings,write_file
 from .data.dataset import Dataset,read_marks
 from .data.fetch import fetch,first_failure
-from .data.follow import check_gone,follow
-from .data.own import check_labels,match_labels,own_photos,source_name,source_path
+from .data.folders import check_gone,follow
+from .data.folders import check_labels,match_labels,own_photos,source_name,source_path
 from .data.sources import *
 
 # %% ../nbs/01_download.ipynb #76c23877
@@ -144,7 +144,7 @@ def main(
     from_manifest:str=None,      # The same photos again: a dataset's manifest.csv (--from will do)
 ):
     "Photos of each label into a dataset under $EYEWEAR_HOME"
-    if from_manifest: from eyewear.data.again import download_again
+    if from_manifest: from eyewear.data.sources import download_again
     ds = download_again(from_manifest, source) if from_manifest else download(source, limit, read_labels(labels or ''), adult_filter_off)
     write_attribution(ds)
     for label,n in ds.counts().items(): print(f'{n:5} {label}')

@@ -16,7 +16,7 @@ from .data.dataset import *
 from .model.backbone import * # First, since it says what to install where fastai is missing
 from fastai.vision.all import *
 from .train import *
-from .model.calibrate import *
+from .model.metrics import *
 from .model.card import write_card
 from .model.explain import linear_head
 from .pkl import export_pkl

@@ -15,8 +15,9 @@ from .model.backbone import * # First, since it says what to install where fasta
 from fastai.vision.all import *
 from .clean import load_clean,twice_labelled
 from .train import *
-from .model.calibrate import *
-from .model.odd import likeness,neighbours,photo_features
+from .model.metrics import *
+from .data.duplicates import likeness,neighbours
+from .model.features import photo_features
 from .page.review import save_queue
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
@@ -113,7 +114,9 @@ def add_facts(
     queue:list,    # From `rank_labels`
 )->list:           # The same, with `part`, `loss` and `like` (label -> names of the photos most like it)
     "What `Review` shows and sorts by, beside what the models say"
-    like,part,loss = neighbours(ds),ds.split(),losses(learn, [ds.find(o['name']) for o in queue])
+    files = ds.whole_files()
+    like = neighbours(files, photo_features(ds, files))
+    part,loss = ds.split(),losses(learn, [ds.find(o['name']) for o in queue])
     return [dict(o, part=part[o['name']], loss=loss[o['name']], like=like.get(o['name'], {})) for o in queue]
 
 # %% ../nbs/04_interpret.ipynb #13b21666

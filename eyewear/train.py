@@ -15,11 +15,11 @@ from .core import *
 from .data.dataset import *
 from .model.backbone import * # First, since it says what to install where fastai is missing
 from fastai.vision.all import *
-from .model.fit import *
-from .model.photocache import *
+from .model.training import *
+from .model.features import *
 from .model.metrics import *
 from .model.training import *
-from .model.views import *
+from .model.features import *
 _all_ = ['n_views', 'times', 'view_activations', 'Views', 'wilson', 'say_error', 'read_bench', 'per_label', 'predict_labels', 'error_figures', 'weights_sha256', 'save_model']
 
 # %% ../nbs/03_train.ipynb #7de3577a

@@ -10,7 +10,7 @@ from eyewear.page import launch as serve_module
 from eyewear.app import classifier_app, latest
 from eyewear.core import EyewearError
 from eyewear.data.dataset import Dataset
-from eyewear.page.drop import Arrival, max_bytes
+from eyewear.page.widgets import Arrival, max_bytes
 from eyewear.predict import ModelError, page_title
 from eyewear.page.launch import app_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
@@ -263,7 +263,7 @@ def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
 
 def test_correction_that_cannot_be_kept_is_a_line_for_the_owner(tmp_path):
     "Fresh process: nothing else has set up a log there"
-    code = ('import sys; from PIL import Image; from eyewear.page.correct import Correct\n'
+    code = ('import sys; from PIL import Image; from eyewear.page.widgets import Correct\n'
             'c = Correct(sys.argv[1], ["cups","plates"]); c.show(Image.new("RGB", (9,9)), "cups")\n'
             'c.which.value,c.agree.value = "plates",True; c.btn_send.click(); print(c.said.value)')
     (tmp_path/'file').write_text('')
@@ -297,7 +297,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (2*2**30, 2*2**30))
 import numpy as np, psutil
 from PIL import Image
 from eyewear.app import classifier_app
-from eyewear.page.drop import Arrival
+from eyewear.page.widgets import Arrival
 page = classifier_app(sys.argv[1])
 b = io.BytesIO()
 Image.fromarray(np.random.default_rng(0).integers(0, 90, (3000,4000,3), dtype=np.uint8)).save(b, 'JPEG', quality=30)
@@ -341,7 +341,7 @@ def test_correction_that_fails_in_any_way_is_a_sentence(model, tmp_path, monkeyp
     page.correct.which.value = 'VR'
     page.correct.agree.value = True
     def broken(*args): raise RuntimeError('/srv/secret is full')
-    monkeypatch.setattr('eyewear.page.correct.keep_correction', broken)
+    monkeypatch.setattr('eyewear.page.widgets.keep_correction', broken)
     page.correct.btn_send.click()
     assert 'could not be kept here' in page.correct.said.value and '/srv/secret is full' in caplog.text
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import ProxyHandler, build_opener
 import pytest, yaml
-from eyewear import fetchmodel
+from eyewear import predict as fetchmodel
 from eyewear.core import ModelError
 from eyewear.predict import Classifier, find_model
 from eyewear.page.launch import free_port

@@ -10,7 +10,7 @@ from PIL import Image
 from eyewear import download as dl
 from eyewear.core import DatasetError, SourceError, sha256
 from eyewear.data.dataset import Dataset
-from eyewear.sheet import photo_sheet
+from eyewear.photo import photo_sheet
 from eyewear.data.sources import bing_answers
 
 need_bing = pytest.mark.skipif(not find_spec('bing_image_downloader'), reason='the tutorial extra is not installed')

@@ -7,7 +7,7 @@ pytest.importorskip('fastai', reason='the light environment has no fastai')
 import onnx, yaml
 from PIL import Image
 from eyewear import export as lesson
-from eyewear.model.calibrate import calibrate, load_calibration, outputs, save_calibration, unlike
+from eyewear.model.metrics import calibrate, load_calibration, outputs, save_calibration, unlike
 from eyewear.model.card import write_card
 from eyewear.core import DatasetError, EyewearError, read_record, record, run_dir
 from eyewear.export import export_onnx, linear_head, parity, question

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from eyewear.core import EyewearError, PhotoError
 from eyewear.predict import Classifier, ModelError, Prediction, find_model, fit, from_array
-from eyewear.table import find_photos, predict_files
+from eyewear.predict import find_photos, predict_files
 from badphotos import BAD
 from tinymodel import COLOURS, SEED, tiny_model
 
@@ -500,7 +500,7 @@ PACKED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, 400_000_000))
 from eyewear.core import ModelError
-from eyewear.fetchmodel import fetch_model
+from eyewear.predict import fetch_model
 try: fetch_model(sys.argv[1]+'/m.onnx#sha256='+'0'*64)
 except ModelError as e: print(e)
 """
@@ -532,4 +532,4 @@ def test_module_says_what_to_call(module):
     assert res.returncode == 2 and res.stderr == f'eyewear: `python -m eyewear.{module}` does nothing; run `eyewear-{module}`\n' and not res.stdout
 
 def test_module_without_a_command_points_at_the_list():
-    assert '`python -m eyewear` lists the commands' in run_module('eyewear.fetchmodel').stderr
+    assert '`python -m eyewear` lists the commands' in run_module('eyewear.predict').stderr

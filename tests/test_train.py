@@ -213,7 +213,7 @@ def test_auto_goes_by_the_gpu_that_can_be_used(card, capability, how):
 @pytest.mark.parametrize('arch', ['tf_efficientnet_lite0', 'resnet18', 'test_resnet', 'densenet121', 'test_vit'])
 def test_folded_batch_norm_says_the_same(arch):
     import timm, torch
-    from eyewear.model.views import fold_batch_norm
+    from eyewear.model.features import fold_batch_norm
     norms = lambda m: [o for o in m.modules() if isinstance(o, torch.nn.BatchNorm2d)]
     torch.manual_seed(0)
     body = timm.create_model(arch, num_classes=0).eval()
@@ -226,7 +226,7 @@ def test_folded_batch_norm_says_the_same(arch):
 
 def test_order_that_names_do_not_show_is_left_alone():
     import torch
-    from eyewear.model.views import fold_batch_norm
+    from eyewear.model.features import fold_batch_norm
     class Odd(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -252,7 +252,7 @@ def test_valid_photos_are_what_the_app_sees(shared):
         assert float((x.as_subclass(torch.Tensor).cpu()-want).abs().max()) < 1e-5
 
 def test_photos_are_decoded_once(shared, monkeypatch):
-    import eyewear.model.photocache as pc
+    import eyewear.model.features as pc
     from eyewear.train import train
     shutil.rmtree(shared.path/'.cache', ignore_errors=True)
     opened, real = [], pc.open_photo

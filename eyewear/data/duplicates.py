@@ -6,7 +6,7 @@ Docs: https://OWNER.github.io/eyewear/data/duplicates.html.md"""
 
 # %% auto #0
 __all__ = ['thumb_side', 'boxes', 'near_bits', 'most_near', 'near_limit', 'thumb', 'hashes', 'candidates', 'align', 'difference',
-           'near_pairs', 'join', 'believable']
+           'near_pairs', 'join', 'believable', 'likeness', 'nearest', 'neighbours']
 
 # %% ../../nbs/data/duplicates.ipynb #5ad12326
 import os
@@ -232,3 +232,45 @@ def believable(
     odd = {o for o,names in near.items() if total[o]>=8 and len(names)>total[o]/2}
     for o in odd: print(f'{o}: {len(near[o])} of {total[o]} photos look like copies of one another; that many are no copies, so they are kept, each by itself')
     return [p for p in pairs if not (label[p[0]]==label[p[1]] and label[p[0]] in odd)]
+
+# %% ../../nbs/data/duplicates.ipynb #55408008
+def _cosines(feats, step=1024):
+    "Cosine of each photo with all others, some rows at a time; that with itself is -1"
+    for s in range(0, len(feats), step):
+        c = feats[s:s+step]@feats.T
+        c[np.arange(len(c)), np.arange(s, s+len(c))] = -1
+        yield c
+
+def likeness(
+    feats:np.ndarray, # Features `[n, d]`, rows of length 1
+    k:int=5,          # Which of the most alike
+)->np.ndarray:        # `[n]`, 1 for the same, near 0 for nothing in common
+    "How like each photo is to the `k`th of those most like it"
+    k = min(k, len(feats)-1)
+    if k<1: return np.ones(len(feats), np.float32)
+    return np.concatenate([np.partition(c, -k, axis=1)[:,-k] for c in _cosines(feats)])
+
+# %% ../../nbs/data/duplicates.ipynb #6831b80f
+def nearest(
+    feats:np.ndarray, # Features `[n, d]`, rows of length 1
+    names:list,       # `[n]` names of the photos
+    labels:list,      # `[n]` their labels
+    n:int=3,          # How many of each label
+)->dict:              # name -> label -> the `n` names most like it, most alike first
+    "The photos most like each photo, for each label"
+    names,labels,out = np.array(names),np.array(labels),{}
+    for c in _cosines(feats):
+        for row in c:
+            best = np.argsort(-row)[:-1]
+            out[str(names[len(out)])] = {str(o): names[best[labels[best]==o][:n]].tolist() for o in np.unique(labels)}
+    return out
+
+# %% ../../nbs/data/duplicates.ipynb #b0bf44d4
+def neighbours(
+    files:list,       # `[m]` photos, in the folders of their labels
+    feats:np.ndarray, # Their features `[m, d]`, rows of length 1; None where there are none
+    n:int=3,          # How many of each label
+)->dict:              # name -> label -> names of the `n` photos most like it; empty without features
+    "The photos most like each photo, for each label"
+    if feats is None: return {}
+    return nearest(feats, [f.name for f in files], [f.parent.name for f in files], n)

@@ -11,7 +11,7 @@ __all__ = ['card_head', 'write_card']
 import re
 from collections import Counter
 from pathlib import Path
-from ..data.attribution import plain
+from ..data.sources import plain
 from ..core import *
 from ..data.dataset import Dataset
 

@@ -60,7 +60,7 @@ def voila_config(
             extension_allowlist=['@jupyter-widgets/jupyterlab-manager', 'anywidget', f'@voila-dashboards/widgets-manager{manager}']),
         VoilaExecutor=dict(cell_error_instruction='The page could not be made; the log of the server says why.',
             iopub_timeout=60), # Seconds; after 4, as it was, a busy machine gave pages without their widgets
-        MappingKernelManager=dict(cull_idle_timeout=300, cull_interval=60, allow_tracebacks=False, kernel_manager_class='eyewear.page.places.Kernel'),
+        MappingKernelManager=dict(cull_idle_timeout=300, cull_interval=60, allow_tracebacks=False, kernel_manager_class='eyewear.page.server.Kernel'),
         KernelRestarter=dict(restart_limit=0), # A dead kernel stays dead
         KernelManager=dict(transport_encryption='auto' if zmq.has('curve') else 'disabled'))
 

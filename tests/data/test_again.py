@@ -3,7 +3,7 @@ import os, subprocess, sys
 from pathlib import Path
 import pytest
 from PIL import Image
-from eyewear.data.again import download_again
+from eyewear.data.sources import download_again
 from eyewear.core import SourceError, sha256
 from eyewear.data.dataset import Dataset
 from photohost import PhotoHost

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from eyewear.data import journal
-from eyewear.data.attribution import write_attribution
+from eyewear.data.sources import write_attribution
 from eyewear.core import DatasetError, sha256
-from eyewear.page.correct import keep_correction
+from eyewear.page.widgets import keep_correction
 from eyewear.data.dataset import Dataset, last_dataset, read_marks
 from eyewear.data.journal import DecisionLog, append_line
-from eyewear.data.manifest import columns
+from eyewear.data.journal import columns
 
 def jpeg(i, size=(24, 18)):
     "A photo of its own for each number"

@@ -3,7 +3,7 @@ import os, subprocess, sys
 from pathlib import Path
 import pytest
 from eyewear.core import SourceError
-from eyewear.data.filelist import beside, files_below, is_list, is_ours, photo_column, read_list
+from eyewear.data.folders import beside, files_below, is_list, is_ours, photo_column, read_list
 
 def touch(path):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def test_no_list_there(tmp_path):
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='Windows has no pipes that are files')
 def test_a_pipe_is_no_list(tmp_path):
     os.mkfifo(tmp_path/'m.csv')
-    code = 'import sys; from eyewear.data.filelist import read_list; list(read_list(sys.argv[1]))'
+    code = 'import sys; from eyewear.data.folders import read_list; list(read_list(sys.argv[1]))'
     res = subprocess.run([sys.executable, '-c', code, tmp_path/'m.csv'], capture_output=True, text=True, timeout=30)
     assert 'SourceError' in res.stderr and 'm.csv: no file' in res.stderr
 
@@ -110,7 +110,7 @@ def test_names_are_seen_from_the_list_then_from_here(tmp_path, monkeypatch):
 def test_a_list_under_an_ascii_locale(tmp_path):
     touch(tmp_path/'写真.jpg')
     (tmp_path/'m.csv').write_text('file\n写真.jpg\n', encoding='utf-8')
-    code = 'import sys; from eyewear.data.filelist import *; print([beside(sys.argv[1], o["file"]).is_file() for _, o in read_list(sys.argv[1])])'
+    code = 'import sys; from eyewear.data.folders import *; print([beside(sys.argv[1], o["file"]).is_file() for _, o in read_list(sys.argv[1])])'
     env = {**os.environ, 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '0', 'LC_ALL': 'C'}
     res = subprocess.run([sys.executable, '-c', code, tmp_path/'m.csv'], env=env, capture_output=True, text=True)
     assert res.stdout == '[True]\n', res.stderr

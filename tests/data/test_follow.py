@@ -173,7 +173,7 @@ def test_a_renamed_photo_stays_in_the_choice(mine):
     assert again.digest() == ds.digest() and len(again.rows) == 10
 
 def test_what_cannot_be_read_right_now_stays(mine, monkeypatch):
-    from eyewear.data import follow
+    from eyewear.data import folders as follow
     ds = get(mine)
     def denied(path, *args): raise PermissionError(13, 'Permission denied')
     monkeypatch.setattr(follow, 'open', denied, raising=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from eyewear.core import SourceError
-from eyewear.data.own import match_labels, own_photos
+from eyewear.data.folders import match_labels, own_photos
 
 def photo(path, i=0):
     "A small photo of its own colour"

@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 from eyewear.data import sources
 from eyewear.core import SourceError
-from eyewear.data.own import own_photos
+from eyewear.data.folders import own_photos
 from eyewear.data.sources import bing, bing_answers, openverse
 from photohost import PhotoHost, login, repeating, urllib_goes_to
 

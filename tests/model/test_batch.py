@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from eyewear.core import DatasetError, EyewearError, MissingExtra, PhotoError, SourceError
 from eyewear.predict import csv_head
-from eyewear.table import find_photos, predict_files
+from eyewear.predict import find_photos, predict_files
 from badphotos import BAD
 from photohost import PhotoHost
 from tinymodel import SEED, tiny_model
@@ -111,7 +111,7 @@ def test_list_in_parquet(here):
 @pytest.mark.skipif(sys.platform != 'linux', reason='every name is text there')
 def test_worker_opens_a_photo_whose_name_is_no_text(model, here):
     pa = pytest.importorskip('pyarrow', reason="needs `pip install 'eyewear[ray]'`")
-    from eyewear.model.worker import Worker
+    from eyewear.model.cluster import Worker
     Image.new('RGB', (90,60), 'red').save(os.fsdecode(b'caf\xe9.png'))
     row, = Worker(model.read_bytes(), str(here), str(here/'notes'))(pa.table({'file':[b'caf\xe9.png']})).to_pylist()
     assert (row['file'], row['label'], row['reason']) == (r'caf\xe9.png', 'glasses', None)

@@ -5,7 +5,7 @@ pytest.importorskip('fastai', reason='the light environment has no fastai')
 import matplotlib; matplotlib.use('Agg')
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import roc_auc_score
-from eyewear.model.calibrate import (calibrate, ece, fit_temperature, keep_seen, load_calibration, most_seen, outputs, plot_reliability, reliability, save_calibration,
+from eyewear.model.metrics import (calibrate, ece, fit_temperature, keep_seen, load_calibration, most_seen, outputs, plot_reliability, reliability, save_calibration,
                                unlike)
 from eyewear.core import EyewearError, read_record, run_dir
 from tinylearner import tiny_dataset, tiny_learner
@@ -140,7 +140,7 @@ def test_what_is_known_is_not_asked_again(toy, monkeypatch):
     ds, learn = toy
     files = ds.files()
     known, want = (files, *outputs(learn, files)), calibrate(learn, ds)
-    monkeypatch.setattr('eyewear.model.calibrate.outputs', lambda *_: pytest.fail('asked again'))
+    monkeypatch.setattr('eyewear.model.metrics.outputs', lambda *_: pytest.fail('asked again'))
     got = calibrate(learn, ds, known)
     assert got.temperature == pytest.approx(want.temperature) and got.seen == pytest.approx(want.seen)
 

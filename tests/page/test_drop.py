@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np, psutil, pytest
 from PIL import Image
 from eyewear.page import drop as drop_module, launch as serve_module
-from eyewear.page.drop import Arrival, PhotoDrop, max_bytes, max_photos
+from eyewear.page.widgets import Arrival, PhotoDrop, max_bytes, max_photos
 from eyewear.core import PhotoError
 from eyewear.photo import max_pixels, max_side, max_webp, open_photo, stored_side
 from eyewear.predict import Classifier, Prediction
@@ -20,7 +20,7 @@ CODE = '''
 import io, json, os, time
 from pathlib import Path
 from PIL import Image
-from eyewear.page.drop import PhotoDrop
+from eyewear.page.widgets import PhotoDrop
 
 here = Path(os.environ['DROP_DIR'])
 def square(colour):

@@ -10,7 +10,7 @@ from eyewear import clean as clean_module
 from eyewear.page import review, launch as serve_module
 from eyewear.core import DatasetError, EyewearError
 from eyewear.data.dataset import Dataset
-from eyewear.data.manifest import columns
+from eyewear.data.journal import columns
 from eyewear.page.review import Review, load_queue, save_queue
 from eyewear.cli import clean
 from conftest import comes_true

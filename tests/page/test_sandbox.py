@@ -2,10 +2,10 @@
 import io, random, subprocess, sys, time
 import pytest
 from PIL import Image
-from eyewear.page import sandbox
+from eyewear import photo as sandbox
 from eyewear.core import PhotoError
 from eyewear.photo import stored_side
-from eyewear.page.sandbox import open_small
+from eyewear.photo import open_small
 from badphotos import BAD, claims, noise, picture
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_name_is_a_name_and_nothing_else(name):
     assert str(e.value).startswith(name)
 
 SLOW = 'import time; time.sleep(60)'
-HUNGRY = '''import eyewear.page.sandbox as s
+HUNGRY = '''import eyewear.photo as s
 def hungry(data, name): return bytearray(3*2**30)
 s.open_photo = hungry; s.main()'''
 CRASH = 'import os; os.kill(os.getpid(), 11)'
