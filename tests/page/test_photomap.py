@@ -251,11 +251,11 @@ def site(tmp_path_factory):
     (home/'board.json').write_text(json.dumps(dict(xy=b.xy.tolist(), queue=b.queue, names=b.names, rows=b.rows, labels=list(LABELS))))
     (home/'page.ipynb').write_text(notebook(CELLS))
     port = serve_module.free_port(0)
-    b.proc, b.url = serve_module._start(home/'page.ipynb', None, port, '127.0.0.1', dict(pool=0)), f'http://127.0.0.1:{port}/'
+    b.proc, b.url = serve_module.start_server(home/'page.ipynb', None, port, '127.0.0.1', dict(pool=0)), f'http://127.0.0.1:{port}/'
     try:
-        serve_module._wait(b.proc, b.url, 0)
+        serve_module.wait_for_page(b.proc, b.url, 0)
         yield b
-    finally: serve_module._stop(b.proc)
+    finally: serve_module.stop_server(b.proc)
 
 class Guest:
     "Somebody who looks at the map and at the table"
