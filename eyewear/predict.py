@@ -94,7 +94,7 @@ def _download(url, web):
     try:
         with web or _client(url) as o: return _get(o, url)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as e:
-        why = (str(e) or type(e).__name__).splitlines()[0][:120]
+        why = error_text(e)
         raise ModelError(f'{_bare(url)}: the model did not come ({why}); look whether a browser gets the file from there') from e
 
 def fetch_model(
@@ -182,7 +182,7 @@ def _session(path, threads):
     opts = ort.SessionOptions()
     opts.intra_op_num_threads,opts.log_severity_level = threads,4
     try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
-    except Exception as e: raise ModelError(f'{path}: no model file, or a damaged one ({str(e).splitlines()[0][:120]}); {_make}') from e
+    except Exception as e: raise ModelError(f'{path}: no model file, or a damaged one ({error_text(e)}); {_make}') from e
 
 # %% ../nbs/00_predict.ipynb #08062e06
 def _meta(session, path):
@@ -247,7 +247,7 @@ def _from_file(file, name):
     if isinstance(file, io.TextIOBase): raise TypeError(f"{name}: opened as text; open it with 'rb'")
     if getattr(file, 'closed', False): raise PhotoError(f'{name}: a file that is closed already')
     try: return file if hasattr(file, 'seekable') and file.seekable() else _read_all(file, name)
-    except (OSError, HTTPException) as e: raise PhotoError(f'{name}: cannot be read ({short(e) or type(e).__name__})') from e
+    except (OSError, HTTPException) as e: raise PhotoError(f'{name}: cannot be read ({error_text(e)})') from e
 
 # %% ../nbs/00_predict.ipynb #b62f8c62
 def _is_array(o): return hasattr(o, '__array__') and not isinstance(o, Image.Image)
@@ -257,7 +257,7 @@ def _to_array(a, name):
     for step in ('detach','cpu'): # Of torch: without its gradient, off the GPU
         if hasattr(a, step): a = getattr(a, step)()
     try: return np.asarray(a)
-    except Exception as e: raise TypeError(f'{name}: a {type(a).__name__} that numpy cannot read ({short(e)})') from e
+    except Exception as e: raise TypeError(f'{name}: a {type(a).__name__} that numpy cannot read ({error_text(e)})') from e
 
 # %% ../nbs/00_predict.ipynb #1fb4ac77
 def _is_one(o):
@@ -298,7 +298,7 @@ class Classifier:
         self.labels,self.size,self.question,self.threshold,self.metadata = _meta(self.session, self.path)
         self.names = [o.name for o in self.session.get_outputs() if o.name in ('probs','unknown','heat')]
         try: ok = self._run(np.full((1,self.size,self.size,3), 128, np.uint8))['probs'].shape==(1,len(self.labels))
-        except Exception as e: ok,why = False,(str(e) or type(e).__name__).splitlines()[0][:120]
+        except Exception as e: ok,why = False,error_text(e)
         else: why = f'its answers do not match its {len(self.labels)} labels'
         if not ok: raise ModelError(f'{self.path}: an .onnx file, but none of ours ({why}); {_make}')
 
