@@ -47,8 +47,7 @@ def plot_heat(
     n:int=8,       # How many to show, at most
 ):
     "Photos with what speaks for the answer of the model on top"
-    from eyewear.photo import open_photo
-    from eyewear.predict import fit
+    from eyewear.photo import open_photo,resize_for_model
     files = files[:n]
     maps = heat_maps(learn, files) if maps is None else maps[:n]
     b,cols = linear_head(learn.model[1])[1].cpu(),min(4, len(files))
@@ -56,7 +55,7 @@ def plot_heat(
     for ax in axs.flat: ax.axis('off')
     for ax,f,m in zip(axs.flat, files, maps):
         said = int((m.mean((1,2))+b).argmax())
-        ax.imshow(fit(open_photo(f)), extent=(0,1,0,1))
+        ax.imshow(resize_for_model(open_photo(f)), extent=(0,1,0,1))
         ax.imshow(m[said].clamp(min=0), cmap='inferno', alpha=.45, extent=(0,1,0,1), interpolation='bilinear')
         ax.set_title(f'{learn.dls.vocab[said]}\n(called {f.parent.name})', fontsize=7)
     fig.suptitle('Bright: the place that speaks for the answer', fontsize=9)
