@@ -133,10 +133,12 @@ def lab():
     setup('tutorial')
     become('jupyter-lab', 'nbs')
 
+MADE = 'README.md', 'CITATION.cff', 'pyproject.toml'  # by `make links`, in whole or in part
+
 def in_step():
     "`make links`, cleaning and exporting change nothing"
     def contents():
-        files = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('eyewear/**/*.py'), ROOT/'README.md', ROOT/'pyproject.toml']
+        files = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('eyewear/**/*.py'), *map(ROOT.joinpath, MADE)]
         return {str(f.relative_to(ROOT)): f.read_bytes() for f in files if f.exists()}
     before = contents()
     links()
