@@ -66,10 +66,10 @@ ASK = '''
 import json, sys, eyewear
 from pathlib import Path
 from eyewear.predict import Classifier
-from eyewear.page.launch import app_notebook
+from eyewear.page.launch import page_notebook
 res = Classifier('eyewear.onnx')('portrait.jpg')
 print(json.dumps(dict(label=res.label, prob=res.prob, version=eyewear.__version__, file=eyewear.__file__, heavy=[o for o in ('torch', 'fastai') if o in sys.modules],
-    app=str(app_notebook()))))'''
+    app=str(page_notebook()))))'''
 
 def asked(there):
     "What the installed package says in a process of its own, far from this checkout"
