@@ -129,9 +129,8 @@ def fetching(
     try: yield
     except EyewearError: raise
     except Exception as e: # Of three libraries: `OSError`, `RuntimeError`, and some of their own
-        problem = (str(e) or type(e).__name__).splitlines()[0][:120]
-        advice = 'tf_efficientnet_lite0 comes with its own'
-        raise EyewearError(f'{name}: its weights cannot be fetched ({problem}); {advice}') from e
+        problem = f'its weights cannot be fetched ({error_text(e)})'
+        raise EyewearError(f'{name}: {problem}; tf_efficientnet_lite0 comes with its own') from e
 
 # %% ../../nbs/model/backbone.ipynb #fd6b3f8c
 class FrozenBatchNorm(Callback):

@@ -44,7 +44,7 @@ def check_training_set(
     if 'valid' not in split.values(): warnings.append('no valid photos: nothing tells how good the model is')
     return warnings
 
-# %% ../../nbs/model/training.ipynb #8b4dc372
+# %% ../../nbs/model/training.ipynb #d2793fb4
 @contextmanager
 def explain_missing_folder(
     ds:Dataset, # Whose folder may vanish meanwhile
@@ -98,7 +98,7 @@ def distributed(
         with learn.distrib_ctx(sync_bn=False, cpu=on_cpu): yield
     finally: DistributedDL._broadcast = broadcast
 
-# %% ../../nbs/model/training.ipynb #194d82e2
+# %% ../../nbs/model/training.ipynb #7228fd7c
 @contextmanager
 def main_process_first():
     "Under `torchrun`: the first process does this alone, then all others, who find its result on disk"
@@ -121,7 +121,6 @@ class Checkpoints(SaveModelCallback):
     ):
         super().__init__(every_epoch=True, with_opt=True)
         store_attr('folder,settings,phases')
-        folder.mkdir(parents=True, exist_ok=True)
         self.saved = _read_saved(folder, settings) if resume else [] # A dict for each epoch
         self.resumed = bool(self.saved)
         self.stopped = False # By Ctrl-C?
@@ -137,18 +136,19 @@ class Checkpoints(SaveModelCallback):
     def after_epoch(self):
         if self.epoch>=self.start: super().after_epoch() # fastai calls it for the epochs that it skips, too
 
-# %% ../../nbs/model/training.ipynb #57b6d61c
+# %% ../../nbs/model/training.ipynb #271acec7
 @patch
 def _save(self:Checkpoints, name):
     "Save this epoch as `name`, and drop the files that nobody needs any more"
     values = [None if o is None else float(o) for o in self.recorder.values[-1]]
     saved = [*self.saved, dict(name=name, phase=self.phase, epoch=self.epoch, values=values)]
     try:
+        self.folder.mkdir(parents=True, exist_ok=True)
         save_model(self.folder/f'{name}.pth', self.model, self.opt)
         progress = json.dumps(dict(settings=self.settings, saved=saved))
         if not rank_distrib(): write_file(self.folder/'training.json', progress)
     except (OSError, RuntimeError, DatasetError) as e: # A full disk is a `RuntimeError` in torch
-        print(f'{self.folder}: no checkpoint ({str(e).splitlines()[0][:80]}); the training goes on')
+        print(f'{self.folder}: no checkpoint ({error_text(e, 80)}); the training goes on')
         return
     self.saved = saved
     needed = self.best_epoch()['name'],name
@@ -172,7 +172,7 @@ def _read_saved(folder, settings):
         data = json.loads(path.read_text(encoding='utf-8'))
         old,saved = data['settings'],data['saved']
     except (OSError, ValueError, KeyError, TypeError) as e:
-        problem = f'a damaged checkpoint ({type(e).__name__})'
+        problem = f'a damaged checkpoint ({error_text(e, 60)})'
         raise EyewearError(f'{path}: {problem}; train without resume') from e
     different = [f'{k} {old.get(k)}, not {v}' for k,v in settings.items() if old.get(k)!=v]
     if different: raise EyewearError(f'{path}: of another training ({"; ".join(different)}); train without resume')
@@ -188,10 +188,10 @@ def load(self:Checkpoints,
     if learn.opt is None: learn.create_opt()
     try: load_model(path, learn.model, learn.opt, device=learn.dls.device)
     except Exception as e: # Of torch and pickle: whatever a damaged file leads to
-        problem = str(e).splitlines()[0][:60]
-        raise EyewearError(f'{path}: a damaged checkpoint ({problem}); train without resume') from e
+        problem = f'a damaged checkpoint ({error_text(e, 60)})'
+        raise EyewearError(f'{path}: {problem}; train without resume') from e
 
-# %% ../../nbs/model/training.ipynb #6e41fea5
+# %% ../../nbs/model/training.ipynb #44d37472
 @patch
 def begin_phase(self:Checkpoints,
     learn:Learner, # Gets what was saved of this phase
