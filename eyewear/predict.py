@@ -6,8 +6,8 @@ Docs: https://OWNER.github.io/eyewear/predict.html.md"""
 
 # %% auto #0
 __all__ = ['max_model', 'silence', 'too_long', 'Prediction', 'page_title', 'is_address', 'split_address', 'fetch_model',
-           'find_model', 'from_array', 'to_image', 'Classifier', 'check_model', 'in_order', 'csv_head', 'csv_row',
-           'check_out', 'predict_files']
+           'find_model', 'check_metadata', 'from_array', 'to_image', 'Classifier', 'check_model', 'in_order',
+           'csv_head', 'csv_row', 'check_out', 'predict_files']
 
 # %% ../nbs/00_predict.ipynb #9b3d933c
 import codecs,csv,io,json,math,os,re,sys,time
@@ -217,9 +217,8 @@ def _check_resize(metadata, size, path):
     if wanted!=rule:
         raise ModelError(f'{path}: wants its photos as "{wanted}", and this eyewear does "{rule}"; `pip install -U eyewear`')
 
-def _read_metadata(session, path):
-    "Labels, size, question, threshold of `unknown` and all the metadata of the model at `path`, checked"
-    metadata = session.get_modelmeta().custom_metadata_map
+def _parse_metadata(metadata, path):
+    "Labels, size, question and threshold of `unknown` in the metadata of the model at `path`, checked"
     try:
         labels = json.loads(metadata['labels'])
         size = int(metadata['size'])
@@ -231,7 +230,60 @@ def _read_metadata(session, path):
         raise ModelError(f'{path}: an .onnx file, but none of ours (no labels, size and question in its metadata); {_make}') from None
     _check_labels(labels, path)
     _check_resize(metadata, size, path)
-    return labels,size,question,threshold,metadata
+    return labels,size,question,threshold
+
+# %% ../nbs/00_predict.ipynb #meta01co
+def _varint(f):
+    "A number of variable length, seven bits a byte"
+    value = 0
+    shift = 0
+    while True:
+        byte = f.read(1)
+        if not byte or shift>63: raise ValueError('it breaks off')
+        value |= (byte[0]&127)<<shift
+        if byte[0]<128: return value
+        shift += 7
+
+def _fields(f, size):
+    "Number and length of each field of a protocol buffer of `size` bytes, with `f` at its start; numbers are left out"
+    while f.tell()<size:
+        field,kind = divmod(_varint(f), 8)
+        if kind==0: _varint(f)
+        elif kind==2:
+            length = _varint(f)
+            end = f.tell()+length
+            if end>size: raise ValueError('it breaks off')
+            yield field,length
+            f.seek(end)
+        else: raise ValueError('not an .onnx file')
+
+def _read_metadata(f, size):
+    "The metadata of the .onnx file `f`; a `ValueError` where it is none"
+    graph = 7  # Of the fields of ModelProto in onnx.proto
+    entry = 14 # A pair of texts
+    found = set()
+    metadata = {}
+    for field,length in _fields(f, size):
+        found.add(field)
+        if field!=entry: continue
+        pair = io.BytesIO(f.read(length))
+        texts = {number: pair.read(n).decode() for number,n in _fields(pair, length)}
+        metadata[texts.get(1, '')] = texts.get(2, '')
+    if graph not in found: raise ValueError('no network in it')
+    return metadata
+
+# %% ../nbs/00_predict.ipynb #meta02co
+def check_metadata(
+    model:Path|str|None=None, # Model file; `find_model` looks for one by default
+)->Path:                      # The model file, absolute
+    "Find a model file and look at what it says of itself, without loading it; a `ModelError` where that is not in order"
+    path = find_model(model)
+    try:
+        with open(path, 'rb') as f: metadata = _read_metadata(f, os.path.getsize(path))
+    except (OSError, ValueError) as e:
+        raise ModelError(f'{path}: no model file, or a damaged one ({error_text(e)}); {_make}') from e
+    _parse_metadata(metadata, path)
+    return path
 
 # %% ../nbs/00_predict.ipynb #f9b894a9
 def _to_uint8(a, name):
@@ -332,7 +384,8 @@ class Classifier:
         self.threads = threads
         self.path = find_model(model)
         self.session = _open_session(self.path, threads)
-        self.labels,self.size,self.question,self.threshold,self.metadata = _read_metadata(self.session, self.path)
+        self.metadata = self.session.get_modelmeta().custom_metadata_map
+        self.labels,self.size,self.question,self.threshold = _parse_metadata(self.metadata, self.path)
         self.names = [o.name for o in self.session.get_outputs() if o.name in ('probs','unknown','heat')]
         problem = self._problem()
         if problem: raise ModelError(f'{self.path}: an .onnx file, but none of ours ({problem}); {_make}')
@@ -351,7 +404,12 @@ class Classifier:
         name:str|None=None, # What to call it in an error; its path by default
     )->Prediction:          # Label, and the probability of every label
         "What `photo` shows; `PhotoError` where it is no whole photo"
-        img = to_image(photo, name)
+        return self.classify(to_image(photo, name))
+
+    def classify(self,
+        img:Image.Image, # As `open_photo` gives it
+    )->Prediction:       # Label, and the probability of every label
+        "What a photo shows that is open already"
         out = self._run(resize_for_model(img, self.size)[None])
         probs = dict(zip(self.labels, out['probs'][0].tolist()))
         unknown = float(out['unknown'][0]) if 'unknown' in out else None
