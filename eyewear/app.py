@@ -16,8 +16,6 @@ import ipywidgets as widgets
 from fastcore.basics import patch
 from .page.widgets import *
 from .core import PhotoError,server_log
-from .page.widgets import Correct
-from .page.widgets import Arrival,PhotoDrop,photo_name
 from .predict import Classifier,ModelError,page_title
 from .photo import open_small
 
@@ -79,7 +77,7 @@ def say(self:ClassifierApp, text, kind='dim'):
 @patch
 def draw(self:ClassifierApp):
     "The photo and what is said of it"
-    self.out_pl.value = result(*self.now, self.btn_heat.value) if self.now else ''
+    self.out_pl.value = result_html(*self.now, self.btn_heat.value) if self.now else ''
 
 @patch
 def show(self:ClassifierApp):
@@ -94,7 +92,7 @@ def show(self:ClassifierApp):
 def tell(self:ClassifierApp):
     "All photos of this visit, the newest first, once there are two"
     if len(self.rows)<2: return
-    self.out_rows.value = f'<h2>This visit</h2>{table(self.rows)}<p>{csv_link(self.rows[::-1], self.clf.labels)}</p>'
+    self.out_rows.value = f'<h2>This visit</h2>{table_html(self.rows)}<p>{csv_link(self.rows[::-1], self.clf.labels)}</p>'
 
 @patch
 def report(self:ClassifierApp, n):
@@ -111,7 +109,7 @@ def take(self:ClassifierApp, a:Arrival):
     try:
         if a.problem: raise PhotoError(a.problem)
         img = open_small(a.data, a.name)
-        p,small = self.clf(img),thumb(img, 64)
+        p,small = self.clf(img),thumbnail_html(img, 64)
     except PhotoError as e: img,p,small = None,PhotoError(str(e)),'' # The one that was raised would keep the photo in memory
     self.rows,last = [(a.name, small, p), *self.rows][:500],a.i+1==a.n
     if last: self.now = (img, p, a.name) if img and a.n==1 else None
