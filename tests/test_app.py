@@ -256,7 +256,7 @@ def test_plain_page_takes_photos_by_the_upload_button(model):
 def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
     page = classifier_app(model)
     def broken(photo): raise RuntimeError('/srv/secret is full')
-    page.clf = broken
+    page.clf.classify = broken
     page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
     assert 'it was not your photo' in page.lbl_pred.value and 'secret' not in page.lbl_pred.value
     assert '/srv/secret is full' in caplog.text
@@ -289,7 +289,7 @@ def test_name_that_is_no_text_does_not_break_the_visit(model):
 def test_page_keeps_a_small_copy(model):
     page = classifier_app(model)
     page.on_photo(Arrival('large.png', picture('PNG', (3000,2000), 'lime'), '', 0, 1))
-    assert page.now[0].size == (1024,683) and 'Prediction: sunglasses; ' in page.out_pl.value
+    assert page.shown[0].size == (1024,683) and 'Prediction: sunglasses; ' in page.out_pl.value
 
 LARGE = '''
 import gc, io, resource, sys
