@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image,ImageCms,TiffImagePlugin,TiffTags
-from .core import PhotoError
+from .core import PhotoError,error_text
 
 # %% ../nbs/00_photo.ipynb #251678ad
 # A phone's photo of 108 megapixels is opened, one of 200 has to be saved smaller first. drop.js has the same limits
@@ -479,7 +479,8 @@ def _problem(
         return f'far too many pixels; at most {max_pixels:,} are opened here; save it smaller first'
     if isinstance(e, Image.UnidentifiedImageError): return 'not a photo (no image format that is known here)'
     if not kind and isinstance(e, OSError) and e.strerror: return f'cannot be read ({e.strerror})'
-    what,why = kind or 'photo',(str(e) or type(e).__name__).splitlines()[0][:120]
+    what = kind or 'photo'
+    why = error_text(e)
     if 'truncated' in why.lower(): return f'a truncated {what} (only {size:,} bytes came)'
     return f'a damaged {what} ({why})'
 
