@@ -324,7 +324,7 @@ def read_training(
     now = _data_facts(ds)
     if old['digest']!=now['digest']:
         digests = f"digest {now['digest']}, then {old['digest']}"
-        advice = '`download_again` and `ds.replay` bring them back'
+        advice = '`download` with the manifest of that dataset, and `ds.replay`, bring them back'
         raise DatasetError(f'{ds.path}: other photos or labels ({digests}); {advice}')
     if old['split_digest']!=now['split_digest']:
         digests = f"split {now['split_digest']}, then {old['split_digest']}"
