@@ -93,7 +93,7 @@ REPORT = f'''
 import importlib, json, sys, eyewear
 for o in {LIGHT_MODULES}: importlib.import_module('eyewear.'+o)
 from eyewear.data.dataset import Dataset
-from eyewear.page.launch import app_notebook
+from eyewear.page.launch import page_notebook
 from eyewear.page.review import Review
 from eyewear.predict import Classifier
 res = Classifier('eyewear.onnx')('portrait.jpg')
@@ -101,7 +101,7 @@ ds = Dataset.create(sys.argv[1])
 ds.add(open('portrait.jpg', 'rb').read(), res.label, source='made up')
 review = Review(ds, [dict(name=ds.files()[0].name, reason='odd')])
 print(json.dumps(dict(label=res.label, prob=res.prob, version=eyewear.__version__, file=eyewear.__file__,
-    heavy=[o for o in ('torch', 'fastai', 'timm') if o in sys.modules], review=type(review).__name__, app=str(app_notebook()))))'''
+    heavy=[o for o in ('torch', 'fastai', 'timm') if o in sys.modules], review=type(review).__name__, app=str(page_notebook()))))'''
 
 def report(installed, dataset):
     "What the installed package answers in a process of its own, far from this checkout: every light room, a dataset, a review"
