@@ -14,6 +14,7 @@ import codecs,csv,os,re
 from pathlib import Path
 
 from ..core import SourceError,home,is_hidden
+from .dataset import has_mark
 
 # %% ../../nbs/data/folders.ipynb #095e390b
 def files_below(
@@ -39,7 +40,7 @@ def is_ours(
 )->bool:         # Did eyewear make it?
     "Whether `folder` is eyewear's: its home, a dataset, a run, or a folder that holds only those"
     folder = Path(folder)
-    if folder.resolve()==home().resolve() or (folder/'.download.json').is_file(): return True
+    if folder.resolve()==home().resolve() or has_mark(folder): return True
     if folder.parent.name=='runs' and _run_name.fullmatch(folder.name): return True
     try: inside = [o for o in folder.iterdir() if not is_hidden(o.name) and o.name not in ('current.txt','models')]
     except OSError: return False
@@ -408,7 +409,7 @@ def _follow_one(self:Dataset, name, label, held):
         return done or ('' if self._is_out(name) else 'back')
     if self._is_out(name): return ''
     if label: return 'moved' if self.decide(name, label, by='rule', why=why_moved) else ''
-    self._carry_out(name, None, by='rule', why=why_gone)
+    self.log_and_move(name, None, by='rule', why=why_gone)
     return 'deleted'
 
 # %% ../../nbs/data/folders.ipynb #154791ac
@@ -485,7 +486,7 @@ def check_gone(
     ds = Dataset(path, mend=False)
     rows = _copied(ds)
     places,_ = match(rows, there)
-    said = [ds._said(r, ds._log.held(Path(r['file']).name)) for r in rows]
+    said = [ds._said(r, ds.decisions(Path(r['file']).name)) for r in rows]
     found = {said[i] for i in places}
     for label in gone:
         if label in found or label not in said: continue
@@ -503,7 +504,7 @@ def follow(
 )->bool:        # Did anything change? `SourceError` where a label has no photo at all
     "Bring `ds` in step with its source; prints what changed, where there was anything before"
     for label,photos in there.items():
-        ds._own_folder(label)
+        ds.make_folder(label)
         if len(photos)>limit: print(f'{label}/: {limit} of {len(photos)} photos taken (LIMIT={limit})')
     rows = _copied(ds)
     places,free = match(rows, there)
