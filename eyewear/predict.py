@@ -6,8 +6,8 @@ Docs: https://OWNER.github.io/eyewear/predict.html.md"""
 
 # %% auto #0
 __all__ = ['max_model', 'silence', 'too_long', 'is_address', 'split_address', 'fetch_model', 'Prediction', 'page_title',
-           'find_model', 'from_array', 'to_image', 'Classifier', 'in_order', 'csv_head', 'csv_row', 'check_model',
-           'expand', 'find_photos', 'check_out', 'predict_files']
+           'find_model', 'check_metadata', 'from_array', 'to_image', 'Classifier', 'in_order', 'csv_head', 'csv_row',
+           'check_model', 'expand', 'find_photos', 'check_out', 'predict_files']
 
 # %% ../nbs/00_predict.ipynb #9aed0292
 import re,time
@@ -185,9 +185,8 @@ def _session(path, threads):
     except Exception as e: raise ModelError(f'{path}: no model file, or a damaged one ({error_text(e)}); {_make}') from e
 
 # %% ../nbs/00_predict.ipynb #08062e06
-def _meta(session, path):
+def _meta(meta, path):
     "Labels, size, question, threshold of `unknown` and all the metadata of the model at `path`, checked"
-    meta = session.get_modelmeta().custom_metadata_map
     try:
         labels,size,question = json.loads(meta['labels']),int(meta['size']),meta['question']
         threshold = float(meta.get('unknown_threshold') or 'inf')
@@ -201,6 +200,56 @@ def _meta(session, path):
     if meta.get('resize', rule)!=rule:
         raise ModelError(f'{path}: wants its photos as "{meta["resize"]}", and this eyewear does "{rule}"; `pip install -U eyewear`')
     return labels,size,question,threshold,meta
+
+# %% ../nbs/00_predict.ipynb #meta01co
+def _varint(f):
+    "A number of variable length, seven bits a byte"
+    value = shift = 0
+    while True:
+        byte = f.read(1)
+        if not byte or shift>63: raise ValueError('it breaks off')
+        value |= (byte[0]&127)<<shift
+        if byte[0]<128: return value
+        shift += 7
+
+def _fields(f, size):
+    "Number and length of each field in a protocol buffer of `size` bytes, when `f` is where it begins; numbers are left out"
+    while f.tell()<size:
+        field,kind = divmod(_varint(f), 8)
+        if kind==0: _varint(f)
+        elif kind==2:
+            length = _varint(f)
+            end = f.tell()+length
+            if end>size: raise ValueError('it breaks off')
+            yield field,length
+            f.seek(end)
+        else: raise ValueError('not an .onnx file')
+
+def _read_metadata(f, size):
+    "The metadata of the .onnx file `f`; a `ValueError` where it is none"
+    graph,entry = 7,14 # Fields of ModelProto in onnx.proto
+    found = set()
+    metadata = {}
+    for field,length in _fields(f, size):
+        found.add(field)
+        if field==entry:
+            pair = io.BytesIO(f.read(length))
+            texts = {k: pair.read(n).decode() for k,n in _fields(pair, length)}
+            metadata[texts.get(1, '')] = texts.get(2, '')
+    if graph not in found: raise ValueError('no network in it')
+    return metadata
+
+# %% ../nbs/00_predict.ipynb #meta02co
+def check_metadata(
+    model:Path|str|None=None, # Model file; `find_model` looks for one by default
+)->Path:                      # The model file, absolute
+    "Find a model file and look at what it says of itself, without loading it; a `ModelError` where that is not in order"
+    path = find_model(model)
+    try:
+        with open(path, 'rb') as f: metadata = _read_metadata(f, os.path.getsize(path))
+    except (OSError, ValueError) as e: raise ModelError(f'{path}: no model file, or a damaged one ({error_text(e)}); {_make}') from e
+    _meta(metadata, path)
+    return path
 
 # %% ../nbs/00_predict.ipynb #f9b894a9
 def _values(a, name):
@@ -295,7 +344,7 @@ class Classifier:
         self.threads = threads
         self.path = find_model(model)
         self.session = _session(self.path, threads)
-        self.labels,self.size,self.question,self.threshold,self.metadata = _meta(self.session, self.path)
+        self.labels,self.size,self.question,self.threshold,self.metadata = _meta(self.session.get_modelmeta().custom_metadata_map, self.path)
         self.names = [o.name for o in self.session.get_outputs() if o.name in ('probs','unknown','heat')]
         try: ok = self._run(np.full((1,self.size,self.size,3), 128, np.uint8))['probs'].shape==(1,len(self.labels))
         except Exception as e: ok,why = False,error_text(e)
@@ -308,7 +357,12 @@ class Classifier:
         name:str|None=None, # What to call it in an error; its path by default
     )->Prediction:          # Label, and the probability of every label
         "What `photo` shows; `PhotoError` where it is no whole photo"
-        img = to_image(photo, name)
+        return self.classify(to_image(photo, name))
+
+    def classify(self,
+        img:Image.Image, # As `open_photo` gives it
+    )->Prediction:       # Label, and the probability of every label
+        "What a photo shows that is open already"
         out = self._run(resize_for_model(img, self.size)[None])
         unknown = float(out['unknown'][0]) if 'unknown' in out else None
         heat = dict(zip(self.labels, out['heat'][0])) if 'heat' in out else None
