@@ -59,7 +59,8 @@ import os,shutil,socket,sys,tempfile
 from pathlib import Path
 from ..core import *
 from ..predict import Classifier
-from ..predict import check_out,expand,find_photos
+from ..data.folders import expand_paths,find_photos
+from ..predict import check_out
 
 # %% ../../nbs/model/cluster.ipynb #b31d4e9f
 def _done(out, model):
@@ -122,10 +123,10 @@ def classify(
     data = Classifier(model).path.read_bytes()
     out = Path(out).absolute()
     if out.exists() and not out.is_dir(): raise EyewearError(f'{out}: a file; the table of --engine ray needs a folder')
-    check_out(out, expand(paths))
+    check_out(out, expand_paths(paths))
     done = _done(out, sha256(data))
     found = list(map(str, find_photos(paths, column)))
-    if not found: raise PhotoError(f'{short(", ".join(expand(paths)))}: no photo in there; name a folder or a list that has some')
+    if not found: raise PhotoError(f'{short(", ".join(expand_paths(paths)))}: no photo in there; name a folder or a list that has some')
     todo = [o for o in found if printable(o) not in done]
     if todo: _deal(todo, data, out, workers, address, kwargs)
     return dataset(out, format='parquet').count_rows(filter=field('label').is_valid())
