@@ -60,10 +60,8 @@ class PhotoCache:
 
     def _path_of(self, file):
         "Where the copies of `file` are kept; None for a photo that is not of this dataset"
-        if file.parent.parent!=self.ds.path: return None
-        try: row = self.ds.row(file.name)
-        except DatasetError: return None
-        return self.folder/f"{row['file_sha256']}.npy"
+        if file.parent.parent!=self.ds.path or not self.ds.has_row(file.name): return None
+        return self.folder/f"{self.ds.row(file.name)['file_sha256']}.npy"
 
     def __call__(self,
         file:Path,        # Photo; raises `PhotoError` where it is none
