@@ -18,9 +18,7 @@ from .lessons import lessons,run_lessons,start_afresh
 from .data.folders import own_photos,source_path
 
 # %% ../nbs/cli.ipynb #6288e3dc
-def _figure(f):
-    from eyewear.model.metrics import say_error
-    return say_error(f) or 'not known (no right labels)'
+def _figure(f): return say_error(f) or 'not known (no right labels)'
 
 def summary(
     rec:dict, # A run record
