@@ -19,10 +19,11 @@ from ..data.sources import plain
 def _figures(rec):
     "Error rates that were measured, by split and circumstances"
     test = rec.get('error_test') or {}
-    figures = {('validation', 'before cleaning, labels as found'): rec.get('error_before'),
-        ('validation', 'after cleaning, labels as they are then'): rec.get('error_after'),
-        ('test', 'before cleaning, right labels'): test.get('before'),
-        ('test', 'after cleaning, right labels'): test.get('after')}
+    figures = {}
+    figures['validation', 'before cleaning, labels as found'] = rec.get('error_before')
+    figures['validation', 'after cleaning, labels as they are then'] = rec.get('error_after')
+    figures['test', 'before cleaning, right labels'] = test.get('before')
+    figures['test', 'after cleaning, right labels'] = test.get('after')
     return {k:v for k,v in figures.items() if v and v.get('error') is not None}
 
 def card_head(
@@ -150,8 +151,8 @@ def _use(ds, rec):
         'Labels, size and how a photo is made to fit stand in its metadata.', '',
         '```python', 'from eyewear.predict import Classifier', "Classifier('eyewear.onnx')('photo.jpg')", '```']
 
-_sections = {'Use':_use, 'Data':_data, 'Errors':_errors, 'Calibration':_calibration, 'Limits':_limits,
-    'How to repeat':_repeat}
+_sections = dict(Use=_use, Data=_data, Errors=_errors, Calibration=_calibration, Limits=_limits)
+_sections['How to repeat'] = _repeat
 
 # %% ../../nbs/model/card.ipynb #9f86ee16
 def write_card(
