@@ -1,18 +1,22 @@
-"What the Makefile's targets do. Standard library only, in the syntax of older Pythons: it runs before anything is installed."
+"What the Makefile's targets do. Standard library only, in the syntax of Python 3.7: it runs before anything is installed."
 import hashlib, json, os, platform, shutil, signal, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV, LIGHT = ROOT/'.venv', ROOT/'.venv-light'
-PYTHONS = (3,11), (3,13)                                       # oldest and newest that the pinned versions are tested with
+VENV = ROOT/'.venv'
+LIGHT = ROOT/'.venv-light'
+PINS = 'constraints/full.txt'
+LIGHT_PINS = 'constraints/light.txt'
+PYTHONS = (3,11), (3,13)                            # oldest and newest that the pinned versions are tested with
 MACHINES = 'Linux x86_64', 'Linux aarch64', 'Darwin arm64'
-SIZES = {'Linux': 6.8, 'Darwin': 2.0, 'cpu': 2.1}              # GB in .venv; on Linux the index's torch brings CUDA
-LIGHT_ROOMS = 'core', 'dataset', 'predict', 'review', 'photo', 'drop', 'app', 'serve', 'light'    # their tests run in the light environment too
-LIGHT_TOOLS = 'pytest', 'playwright', 'axe-playwright-python', 'onnx' # what those tests need beside `pip install .`
+SIZES = {'Linux': 6.8, 'Darwin': 2.0, 'cpu': 2.1}   # GB in .venv; on Linux the index's torch brings CUDA
+LIGHT_TOOLS = 'pytest', 'pytest-xdist', 'playwright', 'axe-playwright-python', 'onnx'  # for tests of the light part
 
 def stop(msg):
     "End with one line"
-    sys.exit(print('eyewear: '+msg, file=sys.stderr) or 2)
+    print('eyewear: '+msg, file=sys.stderr)
+    sys.exit(2)
 
 def call(*cmd, **kw):
     "Run `cmd` at the repository root, its output shown, and end with its status where it fails"
@@ -34,14 +38,16 @@ def become(name, *args):
 def check_machine():
     "One line, and out, on a machine that the pinned versions have no packages for"
     here = platform.system()+' '+platform.machine()
-    if here not in MACHINES: stop(f'needs Linux (x86_64, arm64) or macOS 14+ (Apple silicon), this is {here}; see the README for others')
-    if here.startswith('Darwin') and int((platform.mac_ver()[0] or '14').split('.')[0]) < 14:
-        stop(f'needs macOS 14 or newer, this is {platform.mac_ver()[0]}')
+    if here not in MACHINES:
+        stop(f'needs Linux (x86_64, arm64) or macOS 14+ (Apple silicon), this is {here}; see the README for others')
+    if not here.startswith('Darwin'): return
+    version = platform.mac_ver()[0] or '14'
+    if int(version.split('.')[0]) < 14: stop(f'needs macOS 14 or newer, this is {version}')
 
 def version_of(python):
     "(major, minor, has venv) of the interpreter `python`, or `None`"
-    code = 'import sys, importlib.util as u; print(*sys.version_info[:2], int(all(map(u.find_spec, ["venv", "ensurepip"]))))'
-    cmd = [str(python), '-c', code]
+    code = 'import sys, importlib.util as u; print(*sys.version_info[:2], int(all(map(u.find_spec, {}))))'
+    cmd = [str(python), '-c', code.format(['venv', 'ensurepip'])]
     try: return tuple(map(int, subprocess.check_output(cmd, stderr=subprocess.DEVNULL).split()))
     except (OSError, ValueError, subprocess.CalledProcessError): return None
 
@@ -55,19 +61,21 @@ def find_python():
     for name, v in found.items():
         if tested(v): stop(f'{name} has no venv: install it (Debian, Ubuntu: apt-get install python{v[0]}.{v[1]}-venv)')
     here = '{}.{}'.format(*sys.version_info)
-    stop(f'needs Python 3.11, 3.12 or 3.13, this is {here}; install one, or name it: make run PYTHON=/path/to/python3.12')
+    hint = 'install one, or name it: make run PYTHON=/path/to/python3.12'
+    stop(f'needs Python 3.11, 3.12 or 3.13, this is {here}; {hint}')
 
 def make_venv(path):
     "A virtual environment at `path`, made again where it was made elsewhere or its Python is gone"
     cfg = path/'pyvenv.cfg'
-    made = [l for l in (cfg.read_text().splitlines() if cfg.exists() else []) if l.startswith('command =')]
-    if made and not made[0].endswith(' '+str(path)): return call(find_python(), '-m', 'venv', '--clear', path)
-    if not tested(version_of(script('python', path))): call(find_python(), '-m', 'venv', '--clear', path)
+    lines = cfg.read_text().splitlines() if cfg.exists() else []
+    made_by = [l for l in lines if l.startswith('command =')]
+    moved = made_by and not made_by[0].endswith(' '+str(path))
+    if moved or not tested(version_of(script('python', path))): call(find_python(), '-m', 'venv', '--clear', path)
 
 def uv(*args):
     "Run uv, which pip brings into the environment"
     pip = script('python'), '-m', 'pip', 'install', '-q', '--disable-pip-version-check'
-    if not script('uv').exists(): call(*pip, '-c', 'constraints.txt', 'uv')
+    if not script('uv').exists(): call(*pip, '-c', PINS, 'uv')
     call(script('uv'), *args, env=dict({'UV_HTTP_TIMEOUT': '180'}, **os.environ))
 
 def check_disk(size):
@@ -87,18 +95,20 @@ def setup(*extras):
     make_venv(VENV)
     stamp = VENV/'eyewear-installed.json'
     had = json.loads(stamp.read_text()) if stamp.exists() else dict(extras=[], backend='')
-    want = dict(digest=digest_of('settings.ini', 'setup.py', 'pyproject.toml', 'constraints.txt'),
+    want = dict(digest=digest_of('settings.ini', 'setup.py', 'pyproject.toml', PINS),
                 extras=sorted({*extras, *had['extras']}), backend=os.environ.get('TORCH_BACKEND') or had['backend'])
     if had == want: return
-    if not list(VENV.glob('lib/*/site-packages/torch')): check_disk(SIZES['cpu' if want['backend'] == 'cpu' else platform.system()])
-    cmd = ['pip', 'install', '--python', script('python'), '-c', 'constraints.txt', '--reinstall-package', 'eyewear']
+    if not list(VENV.glob('lib/*/site-packages/torch')):
+        check_disk(SIZES['cpu' if want['backend'] == 'cpu' else platform.system()])
+    cmd = ['pip', 'install', '--python', script('python'), '-c', PINS, '--reinstall-package', 'eyewear']
     if want['backend']: cmd += ['--torch-backend', want['backend']]
     if want['backend'] != had['backend']: cmd += ['--reinstall-package', 'torch', '--reinstall-package', 'torchvision']
     start = time.time()
-    stamp.write_text(json.dumps(dict(had, digest='')))                 # until it is done
+    stamp.write_text(json.dumps(dict(had, digest='')))  # until it is done
     try: uv(*cmd, '-e', f'.[{",".join(want["extras"])}]')
     except SystemExit:
-        if want['backend']: print('eyewear: TORCH_BACKEND needs a host of PyTorch\'s; without one, leave it away', file=sys.stderr)
+        hint = 'eyewear: TORCH_BACKEND needs a host of PyTorch; without one, leave it out'
+        if want['backend']: print(hint, file=sys.stderr)
         raise
     stamp.write_text(json.dumps(want))
     print(f'eyewear: installed in {time.time()-start:.0f} s', flush=True)
@@ -106,8 +116,8 @@ def setup(*extras):
 def setup_light():
     "The package as a wheel, without extras, and what its tests need into .venv-light"
     make_venv(LIGHT)
-    shutil.rmtree(str(ROOT/'build'/'lib'), ignore_errors=True)      # else modules that are gone would travel on
-    to = '--python', script('python', LIGHT), '-c', 'constraints-light.txt'
+    shutil.rmtree(str(ROOT/'build'/'lib'), ignore_errors=True)  # else modules that are gone would be packed again
+    to = '--python', script('python', LIGHT), '-c', LIGHT_PINS
     uv('pip', 'install', '-q', *to, '--reinstall-package', 'eyewear', '.', *LIGHT_TOOLS)
 
 # -- Targets
@@ -123,36 +133,57 @@ def lab():
     setup('tutorial')
     become('jupyter-lab', 'nbs')
 
+MADE = 'README.md', 'CITATION.cff', 'pyproject.toml'  # by `make links`, in whole or in part
+
 def in_step():
     "`make links`, cleaning and exporting change nothing"
-    def seen():
-        files = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('eyewear/**/*.py'), ROOT/'README.md', ROOT/'pyproject.toml']
-        return {str(f.relative_to(ROOT)): f.read_bytes() if f.exists() else b'' for f in files}
-    before = seen()
+    def contents():
+        files = [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('eyewear/**/*.py'), *map(ROOT.joinpath, MADE)]
+        return {str(f.relative_to(ROOT)): f.read_bytes() for f in files if f.exists()}
+    before = contents()
     links()
     call(script('nbdev-clean'))
     call(script('nbdev-export'))
-    after = seen()
+    after = contents()
     changed = sorted(f for f in {*before, *after} if before.get(f) != after.get(f))
-    if changed: stop(f'make links, nbdev-clean or nbdev-export changed {", ".join(changed)}; look at the change, keep it, run again')
+    if changed:
+        names = ', '.join(changed)
+        stop(f'make links, nbdev-clean or nbdev-export changed {names}; look at the change, keep it, run again')
 
-def apart(home, **kw):
+def clean_env(home, **kw):
     "The environment of this process without what would lead elsewhere, its data at `home`"
     env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH' and not k.startswith('EYEWEAR_')}
     return dict(env, MPLBACKEND='agg', EYEWEAR_HOME=str(home), **kw)
 
+def notebooks(tmp):
+    "Lessons one after the other, since each goes on with the data of the one before; the other notebooks beside them"
+    cmd = script('nbdev-test'), '--n-workers', 1, '--do-print', '--timing'
+    lessons = '^0[1-6]_'
+    small = dict(EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='40')
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(call, *cmd, '--file-re', lessons, env=clean_env(tmp/'lessons', **small)),
+                pool.submit(call, *cmd, '--skip-file-re', '^[_.]|'+lessons, env=clean_env(tmp/'rooms', **small))]
+    for o in runs: o.result()
+
+WIDGETS = 'page/test_review*', 'page/test_widgets*', 'test_app*'  # what ipywidgets 7 and 8 may show differently
+LIGHT_PART = 'data/test_*', 'page/test_*', 'test_core*', 'test_photo*', 'test_predict*', 'test_app*'
+PYTEST = '-n', '2', '--dist', 'loadfile', '--durations', '20'  # two files at a time: tests wait for browsers and clocks
+
 def test():
-    "Install, then everything: notebooks clean and in step, notebooks, pytest, the app in a light environment"
+    "Install, then everything: notebooks clean and in step, layers, notebooks, pytest, the app in a light environment"
     start, times = time.time(), []
     with tempfile.TemporaryDirectory(prefix='eyewear-') as tmp:
-        def home(name, **kw): return apart(Path(tmp)/name, **kw)
-        small = home('lessons', EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='40')
+        tmp = Path(tmp)
+        def light_part():
+            setup_light()
+            call(script('pytest', LIGHT), *PYTEST, *light_tests(WIDGETS), env=clean_env(tmp/'light'))
         steps = dict(
             install=lambda: setup('tutorial', 'dev'),
             in_step=in_step,
-            notebooks=lambda: call(script('nbdev-test'), '--n-workers', 1, '--do-print', '--timing', env=small),
-            tests=lambda: call(script('pytest'), env=home('tests')),
-            light=lambda: (setup_light(), call(script('pytest', LIGHT), *light_tests(), env=home('light'))))
+            layers=lambda: call(script('lint-imports'), '--no-logo', '--no-cache'),
+            notebooks=lambda: notebooks(tmp),
+            tests=lambda: call(script('pytest'), *PYTEST, env=clean_env(tmp/'tests')),
+            light=light_part)
         for name, step in steps.items():
             print(f'\n== {name}', flush=True)
             t = time.time()
@@ -162,41 +193,42 @@ def test():
 
 def light():
     "The app alone, without torch: its tests in a light environment"
-    make_venv(VENV)                                                 # uv lives there
+    make_venv(VENV)  # uv is installed there
     setup_light()
-    with tempfile.TemporaryDirectory(prefix='eyewear-') as home: call(script('pytest', LIGHT), *light_tests(), env=apart(home))
+    with tempfile.TemporaryDirectory(prefix='eyewear-') as home:
+        call(script('pytest', LIGHT), *PYTEST, *light_tests(), env=clean_env(home))
 
-def light_tests():
-    "The test files of the light rooms"
-    files = sorted(f for room in LIGHT_ROOMS for f in ROOT.glob(f'tests/**/test_{room}*.py'))
+def light_tests(patterns=LIGHT_PART):
+    "The test files of the light part"
+    files = sorted(f for o in patterns for f in ROOT.glob(f'tests/{o}.py'))
     return files or stop('tests/ holds no test of the app')
 
 def bench():
     "Install, measure each claim of speed (benchmarks/)"
     files = sorted(ROOT.glob('benchmarks/[a-z]*.py'))
-    if not files: return print('eyewear: there are no benchmarks yet; they come as benchmarks/[a-z]*.py, and this runs them')
     setup('tutorial', 'dev')
     for f in files: call(script('python'), f)
 
 def lessons():
     "Install, run the lessons, keep their outputs in nbs/ and make the pictures of the docs"
     setup('tutorial', 'dev')
-    signal.signal(signal.SIGINT, lambda *a: None)                      # Ctrl-C is for the lessons to answer
+    signal.signal(signal.SIGINT, lambda *a: None)  # Ctrl-C is for the lessons to answer
     call(VENV/'bin'/'eyewear-run', '--serve', '0', '--save', '1')
     call(VENV/'bin'/'python', '.ci/pictures.py')
 
 def lock():
-    "Pin the newest versions: constraints.txt, constraints-light.txt"
+    "Pin the newest versions (constraints/)"
     check_machine()
     make_venv(VENV)
-    common = ['--universal', '--python-version', '.'.join(map(str, PYTHONS[0])), '--fork-strategy', 'fewest', '--upgrade',
+    oldest = '.'.join(map(str, PYTHONS[0]))
+    common = ['--universal', '--python-version', oldest, '--fork-strategy', 'fewest', '--upgrade',
               '--refresh-package', 'eyewear', '--no-header', '--no-annotate', '--quiet', 'pyproject.toml']
-    uv('pip', 'compile', *common, '--extra', 'tutorial', '--extra', 'dev', '-o', 'constraints.txt')
+    uv('pip', 'compile', *common, '--extra', 'tutorial', '--extra', 'dev', '-o', PINS)
     tools = ROOT/'build'/'light-tools.txt'
     tools.parent.mkdir(exist_ok=True)
     tools.write_text('\n'.join(LIGHT_TOOLS)+'\n')
-    uv('pip', 'compile', *common, tools, '-o', 'constraints-light.txt')
-    print('eyewear: constraints.txt and constraints-light.txt are written; make test says whether they hold')
+    uv('pip', 'compile', *common, tools, '-o', LIGHT_PINS)
+    print(f'eyewear: {PINS} and {LIGHT_PINS} are written; make test says whether they hold')
 
 def links():
     "Write badges, install cells and README.md from settings.ini and nbs/index.ipynb"
@@ -208,38 +240,40 @@ def dist():
     "Build the package into dist/: as source and as wheel, with what PyPI asks of them checked"
     make_venv(VENV)
     shutil.rmtree(str(ROOT/'build'/'lib'), ignore_errors=True)
-    uv('build', '-q', '--clear', '--python', script('python'), '--build-constraints', 'constraints.txt')
+    uv('build', '-q', '--clear', '--python', script('python'), '--build-constraints', PINS)
     files = sorted((ROOT/'dist').glob('eyewear-*'))
-    uv('tool', 'run', '-q', '--python', script('python'), '-c', 'constraints.txt', 'twine', 'check', '--strict', *files)
+    uv('tool', 'run', '-q', '--python', script('python'), '-c', PINS, 'twine', 'check', '--strict', *files)
 
 def docs():
     "Install, make the site of the lessons and of the code in _docs/ (needs Quarto)"
     if not shutil.which('quarto'): stop('needs Quarto: https://quarto.org/docs/get-started/')
     setup('tutorial', 'dev')
-    call(script('nbdev-docs'), env=dict(os.environ, PYTHONPATH=str(ROOT/'tests')))     # whose models some parts show
+    call(script('nbdev-docs'), env=dict(os.environ, PYTHONPATH=str(ROOT/'tests')))  # some rooms show its tiny models
     sys.path.insert(0, str(ROOT/'.ci'))
     from links import leave_site
     leave_site(ROOT)
 
-def licences():
-    "Install, write the licences of all that is installed (licences.md)"
-    setup('tutorial', 'dev')
-    call(script('python'), '.ci/licences.py')
-
 def audit():
-    "Ask whether holes are known in the pinned versions"
+    "Ask whether vulnerabilities are known in the pinned versions"
     make_venv(VENV)
-    pins = [o for name in ('constraints.txt', 'constraints-light.txt') for o in ('-r', name)]
-    uv('tool', 'run', '-q', '--python', script('python'), 'pip-audit', '--strict', '--no-deps', '--disable-pip', *pins)
+    tool = 'tool', 'run', '-q', '--python', script('python'), 'pip-audit'
+    uv(*tool, '--strict', '--no-deps', '--disable-pip', '-r', PINS, '-r', LIGHT_PINS)
+
+def licences():
+    "Install, list the licences of all packages (CONTRIBUTING.md says which need a second look)"
+    setup('tutorial', 'dev')
+    uv('tool', 'run', '-q', '--python', script('python'), 'pip-licenses', '--python', script('python'))
 
 def hooks():
     "Install, set git up for notebooks (nbdev's merge driver and clean hooks)"
     setup('tutorial', 'dev')
     call(script('nbdev-install-hooks'))
-    def its(name): return '"{}"'.format(script(name).as_posix())       # found from a shell that knows nothing of .venv too
-    for key, cmd in (('merge.jupyternotebook.driver', its('nbdev-merge')+' %O %A %B %P'), ('diff.jupyternotebook.command', its('nbdev-diff-driver'))):
-        call('git', 'config', '--file', '.gitconfig', key, cmd)
-    (ROOT/'.git'/'hooks'/'post-merge').write_text('#!/bin/sh\nexec {}\n'.format(its('nbdev-trust')))
+    def full_path(name): return '"{}"'.format(script(name).as_posix())  # found by a shell without .venv on its PATH
+    merge = full_path('nbdev-merge')+' %O %A %B %P'
+    diff = full_path('nbdev-diff-driver')
+    call('git', 'config', '--file', '.gitconfig', 'merge.jupyternotebook.driver', merge)
+    call('git', 'config', '--file', '.gitconfig', 'diff.jupyternotebook.command', diff)
+    (ROOT/'.git'/'hooks'/'post-merge').write_text('#!/bin/sh\nexec {}\n'.format(full_path('nbdev-trust')))
 
 def help():
     "This list"
@@ -249,4 +283,6 @@ TARGETS = help, run, lab, test, light, bench, lock, lessons, links, docs, audit,
 
 if __name__ == '__main__':
     try: {f.__name__: f for f in TARGETS}[sys.argv[1]]()
-    except KeyboardInterrupt: sys.exit(print('\neyewear: stopped', file=sys.stderr) or 130)
+    except KeyboardInterrupt:
+        print('\neyewear: stopped', file=sys.stderr)
+        sys.exit(130)

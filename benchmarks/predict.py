@@ -59,11 +59,11 @@ def folder_row(name, folder, model, floor):
     return dict(what=name, photos=int(n), seconds=seconds, ms_a_photo=seconds/n*1000, times_the_floor=seconds*1000/n/floor, peak_mb=round(peak))
 
 def main():
-    from eyewear.photo import open_photo
+    from eyewear.photo import open_photo, resize_for_model
     from fastai.learner import load_learner
     from eyewear.export import export_onnx
     from eyewear.pkl import export_pkl
-    from eyewear.predict import Classifier, fit
+    from eyewear.predict import Classifier
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(EYEWEAR_HOME=home, EYEWEAR_RUN=f'{home}/run')
         ds, learn = learner(home)
@@ -74,13 +74,13 @@ def main():
         files = few[:ROUNDS+3]
         for name, threads in (('one thread', 1), ('all cores', 0)):
             clf = Classifier(model, threads=threads)
-            add(f'forward, {name}', times(clf._run, [fit(open_photo(f))[None] for f in files]))
+            add(f'forward, {name}', times(clf._run, [resize_for_model(open_photo(f))[None] for f in files]))
             add(f'file to probabilities, {name}', times(clf, files))
         export_pkl(learn, Path(home)/'eyewear-inf.pkl')
         learn = load_learner(Path(home)/'eyewear-inf.pkl')
         with redirect_stdout(io.StringIO()): add("fastai's load_learner, predict", times(learn.predict, files[:33]))
         with learn.no_bar(): add('the same without progress bar', times(learn.predict, files[:33]))
-        add('opening and fitting', times(lambda f: fit(open_photo(f)), files))
+        add('opening and fitting', times(lambda f: resize_for_model(open_photo(f)), files))
         floor = med['opening and fitting']+med['forward, one thread']
         rows += [folder_row(f'eyewear-predict, {n} photos', Path(home)/d, model, floor) for d, n in (('few', FEW), ('many', MANY))]
     faster, grows = med["fastai's load_learner, predict"]/med['file to probabilities, one thread'], rows[-1]['peak_mb']-rows[-2]['peak_mb']

@@ -12,7 +12,7 @@ from eyewear.core import EyewearError
 from eyewear.data.dataset import Dataset
 from eyewear.page.widgets import Arrival, max_bytes
 from eyewear.predict import ModelError, page_title
-from eyewear.page.launch import app_notebook, free_port, max_message, serve, voila_config
+from eyewear.page.launch import page_notebook, free_port, max_message, serve, voila_config
 from badphotos import BAD, picture
 from conftest import axe, comes_true
 from tinymodel import tiny_model
@@ -222,14 +222,14 @@ def correct(v, place):
 
 def test_page_without_a_model_says_how_to_make_one(browser, place, capfd):
     port, gone = free_port(0), place/'gone.onnx'
-    url, proc = f'http://127.0.0.1:{port}/', serve_module._start(app_notebook(), gone, port, '127.0.0.1')
+    url, proc = f'http://127.0.0.1:{port}/', serve_module.start_server(page_notebook(), gone, port, '127.0.0.1')
     try:
-        serve_module._wait(proc, url)
+        serve_module.wait_for_page(proc, url)
         v = Visitor(browser, url)
         v.page.get_by_text('make run').wait_for()
         assert 'There is no model here' in v.text and not re.search(r'Traceback|gone\.onnx|'+re.escape(str(place)), v.text)
         v.page.close()
-    finally: serve_module._stop(proc)
+    finally: serve_module.stop_server(proc)
     assert f'{gone}: there is no such model file' in capfd.readouterr().err # the owner reads more
 
 # -- What is said without a browser
@@ -256,7 +256,7 @@ def test_plain_page_takes_photos_by_the_upload_button(model):
 def test_fault_of_ours_is_a_sentence_and_a_line_in_the_log(model, caplog):
     page = classifier_app(model)
     def broken(photo): raise RuntimeError('/srv/secret is full')
-    page.clf = broken
+    page.clf.classify = broken
     page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
     assert 'it was not your photo' in page.lbl_pred.value and 'secret' not in page.lbl_pred.value
     assert '/srv/secret is full' in caplog.text
@@ -289,7 +289,7 @@ def test_name_that_is_no_text_does_not_break_the_visit(model):
 def test_page_keeps_a_small_copy(model):
     page = classifier_app(model)
     page.on_photo(Arrival('large.png', picture('PNG', (3000,2000), 'lime'), '', 0, 1))
-    assert page.now[0].size == (1024,683) and 'Prediction: sunglasses; ' in page.out_pl.value
+    assert page.shown[0].size == (1024,683) and 'Prediction: sunglasses; ' in page.out_pl.value
 
 LARGE = '''
 import gc, io, resource, sys

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 pytest.importorskip('dicebear')
-from eyewear.clean import clean, exact_duplicates, find_odd, find_unreadable, near_copies, near_duplicates, suspects, twice_labelled
+from eyewear.clean import clean, exact_duplicates, features_of, find_odd, find_unreadable, suspects, twice_labelled
 from eyewear.data.dataset import Dataset
+from eyewear.data.duplicates import near_copies, near_duplicates
 from eyewear.data.practice import make_practice
 
 @pytest.fixture(params=[0, 1], scope='module')
@@ -20,7 +21,7 @@ def test_all_planted_trouble_of_lesson_02_is_found(practice, monkeypatch, tmp_pa
     assert {f.name for f in find_unreadable(ds)} == planted['unreadable'] and len(planted['unreadable']) == 3
     twins = {frozenset((r['file'], r['of'])) for r in key if r['trouble'] == 'exact_duplicate' and r['file'] != r['of']}
     assert {frozenset(p) for p in exact_duplicates(ds)} == twins and twins
-    pairs = near_duplicates(ds)
+    pairs = near_duplicates(ds, features_of)
     found = {frozenset(p[:2]) for p in pairs}
     near = {frozenset((r['file'], r['of'])) for r in key if r['trouble'] == 'near_duplicate'}
     assert len(found & near) >= .8*len(near) and len(found-near) <= .1*len(found)
@@ -59,7 +60,7 @@ def test_the_largest_copy_stays_and_labels_are_not_decided_by_a_rule(tmp_path):
     small = ds.add(photo(0, 100), 'cups')['file'].split('/')[1]
     large = ds.add(photo(0, 240), 'cups')['file'].split('/')[1]
     other = ds.add(photo(1, 240), 'plates')['file'].split('/')[1]
-    pairs = near_duplicates(ds)
+    pairs = near_duplicates(ds, features_of)
     assert {kept for kept, _ in near_copies(ds, pairs)} == {large} and small in {o for _, o in near_copies(ds, pairs)}
     assert len(near_copies(ds, pairs)) == 2 and other not in str(near_copies(ds, pairs))
     ds.split = lambda: {f.name: 'train' for f in ds.files()}
@@ -71,5 +72,5 @@ def test_pictures_drawn_after_one_pattern_are_no_copies(tmp_path, capsys):
     for i in range(12): ds.add(photo(0, 150+i), 'cups')           # All of them the same picture
     for i in range(12): ds.add(photo(i+1), 'plates')
     twin = ds.add(photo(1, 120), 'plates')['file'].split('/')[1]  # And one copy among others
-    pairs = near_duplicates(ds)
+    pairs = near_duplicates(ds, features_of)
     assert [twin in p for p in pairs] == [True] and 'cups: 12 of 12' in capsys.readouterr().out

@@ -87,11 +87,11 @@ def copied(src, dst):
     dst.mkdir(parents=True, exist_ok=True)
     shutil.copy(src, dst)
 
-def build(context, root, venv, **args):
+def build(context, root, venv, dockerfile='deploy/Dockerfile', **args):
     "Carry out the Dockerfile of `context` below the folder `root`; what needs the system's administrator is passed over aloud"
     image = SimpleNamespace(cwd=root, env=bare(**venv), args=args, log='', rc=0)
     def sh(cmd): return subprocess.run(['sh', '-c', cmd], cwd=image.cwd, env=image.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for do, arg in steps(context/'Dockerfile'):
+    for do, arg in steps(context/dockerfile):
         if do == 'WORKDIR':
             image.cwd = root/arg.lstrip('/')
             image.cwd.mkdir(parents=True)
@@ -166,7 +166,7 @@ def test_model_is_ignored_until_the_line_goes(tmp_path):
     (repo/'.gitignore').write_text(text('.gitignore').replace('\ndeploy/eyewear.onnx\n', '\n'))
     assert not ignored()
 
-# -- Docker, and hosts that read a Dockerfile or a Procfile
+# -- Docker
 
 def test_image_is_light_and_checked(image, venv):
     assert image.log.strip() == f"{image.cwd/'deploy'/'eyewear.onnx'} answers: glasses, sunglasses, VR, none"
@@ -188,14 +188,6 @@ def test_build_and_start_without_a_model_end_in_a_sentence(place, venv):
     assert image.rc == 1 and image.log.startswith(why) and 'eyewear-export --to deploy' in image.log and image.log.count('\n') == 1
     res = subprocess.run(['eyewear-app', '--port', '0'], cwd=image.cwd, env=image.env, capture_output=True, text=True)
     assert res.returncode == 2 and res.stderr == image.log and not res.stdout
-
-def test_procfile(image, answers, place, model, venv):
-    "Such a host installs requirements.txt, as the Dockerfile does, runs the line, and tells every process of it to end"
-    kind, line = text('Procfile').strip().split(': ', 1)
-    port = free_port(0)
-    assert kind == 'web'
-    with running(['sh', '-c', line], checkout(place/'heroku', model), bare(**venv, PORT=str(port)), static(f'http://127.0.0.1:{port}/'), everyone):
-        answers(f'http://127.0.0.1:{port}/')
 
 # -- A model by address
 
@@ -321,7 +313,7 @@ def test_space(answers, model, place, venv):
     front = yaml.safe_load((space/'README.md').read_text().split('---\n')[1])
     assert front['sdk'] == 'docker' and (space/'Dockerfile').is_file()
     data = model.read_bytes()
-    with host(data) as h: image = build(space, place/'space-image', venv, EYEWEAR_MODEL=f'{h.url}#sha256={sha(data)}')
+    with host(data) as h: image = build(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=f'{h.url}#sha256={sha(data)}')
     assert image.rc == 0 and len(h.asked) == 1 and 'answers: glasses' in image.log
     assert image.env['PORT'] == str(front['app_port']) == '7860'
     try: free_port(7860, '0.0.0.0')

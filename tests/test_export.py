@@ -12,7 +12,8 @@ from eyewear.model.card import write_card
 from eyewear.core import DatasetError, EyewearError, read_record, record, run_dir
 from eyewear.export import export_onnx, linear_head, parity, question
 from eyewear.pkl import export_pkl, load_pkl
-from eyewear.predict import Classifier, ModelError, fit
+from eyewear.predict import Classifier, ModelError
+from eyewear.photo import resize_for_model
 from tinylearner import tiny_dataset, tiny_learner
 from tinymodel import tiny_model
 
@@ -59,7 +60,7 @@ def test_same_unknown_as_the_calibration(toy, made):
 def test_heat_adds_up_to_the_logits(toy, made):
     ds, learn = toy
     path, c = made
-    photos = np.stack([fit(Image.open(f).convert('RGB'), SIZE) for f in ds.files()[:5]])
+    photos = np.stack([resize_for_model(Image.open(f).convert('RGB'), SIZE) for f in ds.files()[:5]])
     probs, heat, unknown = Classifier(path).session.run(['probs','heat','unknown'], {'photo':photos})
     logits = heat.mean((2,3))+linear_head(learn.model[1].cpu())[1].numpy()
     assert logits == pytest.approx(outputs(learn, ds.files()[:5])[0], abs=1e-4)

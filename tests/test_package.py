@@ -31,7 +31,7 @@ def test_wheel_and_source_carry_the_page(dist):
     assert static | {f'eyewear/{m}.py' for m in MODULES} <= names and f'{stem}.dist-info/licenses/LICENSE' in names
     assert not [o for o in names if not o.startswith(('eyewear/', f'{stem}.dist-info/'))]
     with tarfile.open(dist.sdist) as t: names = {o.split('/', 1)[-1] for o in t.getnames()}
-    assert {'settings.ini', 'setup.py', 'constraints.txt', 'nbs/app.ipynb', 'nbs/review.ipynb', 'LICENSE', 'README.md', *static} <= names
+    assert {'settings.ini', 'setup.py', 'constraints/full.txt', 'nbs/app.ipynb', 'nbs/review.ipynb', 'LICENSE', 'README.md', *static} <= names
 
 def test_what_pypi_refuses_is_a_failure(tmp_path, monkeypatch):
     "The description has to be one that PyPI shows"
@@ -46,7 +46,7 @@ def test_what_pypi_refuses_is_a_failure(tmp_path, monkeypatch):
 
 @pytest.fixture(scope='module')
 def there(dist, tmp_path_factory):
-    "An empty environment, at first; then the wheel in it with the versions of constraints-light.txt, beside a model and a photo"
+    "An empty environment, at first; then the wheel in it with the versions of constraints/light.txt, beside a model and a photo"
     place = tmp_path_factory.mktemp('there')
     uv, python = Path(sys.executable).parent/'uv', place/'venv'/'bin'/'python'
     env = {k: v for k, v in os.environ.items() if not k.startswith(('EYEWEAR_', 'JUPYTER_', 'PYTHON'))}
@@ -57,7 +57,7 @@ def there(dist, tmp_path_factory):
         assert res.returncode == 0, res.stderr
     subprocess.run([uv, 'venv', '-q', '--python', sys.executable, place/'venv'], check=True)
     assert run(python, '-c', 'import eyewear').returncode
-    install('-c', ROOT/'constraints-light.txt', dist.wheel)
+    install('-c', ROOT/'constraints'/'light.txt', dist.wheel)
     tiny_model(place/'eyewear.onnx')
     Image.new('RGB', (64, 64), 'blue').save(place/'portrait.jpg')
     return SimpleNamespace(place=place, env=env, run=run, install=install, python=python)
@@ -66,10 +66,10 @@ ASK = '''
 import json, sys, eyewear
 from pathlib import Path
 from eyewear.predict import Classifier
-from eyewear.page.launch import app_notebook
+from eyewear.page.launch import page_notebook
 res = Classifier('eyewear.onnx')('portrait.jpg')
 print(json.dumps(dict(label=res.label, prob=res.prob, version=eyewear.__version__, file=eyewear.__file__, heavy=[o for o in ('torch', 'fastai') if o in sys.modules],
-    app=str(app_notebook()))))'''
+    app=str(page_notebook()))))'''
 
 def asked(there):
     "What the installed package says in a process of its own, far from this checkout"
@@ -116,5 +116,5 @@ def test_source_installs_too(there, dist):
     def files(): return {str(f.relative_to(site)): f.read_bytes() for f in site.rglob('*') if f.is_file() and f.suffix != '.pyc'}
     before = files()
     shutil.rmtree(site)
-    there.install('--no-deps', '--reinstall-package', 'eyewear', '--build-constraints', ROOT/'constraints.txt', dist.sdist)
+    there.install('--no-deps', '--reinstall-package', 'eyewear', '--build-constraints', ROOT/'constraints'/'full.txt', dist.sdist)
     assert asked(there)['label'] == 'VR' and files() == before

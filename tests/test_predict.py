@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from eyewear.core import EyewearError, PhotoError
-from eyewear.predict import Classifier, ModelError, Prediction, find_model, fit, from_array
+from eyewear.predict import Classifier, ModelError, Prediction, find_model, from_array
+from eyewear.photo import resize_for_model
 from eyewear.predict import find_photos, predict_files
 from badphotos import BAD
 from tinymodel import COLOURS, SEED, tiny_model
@@ -40,7 +41,7 @@ def test_fit_is_the_squeeze_and_the_centre(size, side):
     img = Image.fromarray(np.random.default_rng(0).integers(0, 256, (331,517,3), dtype=np.uint8))
     edge = (side-size)//2
     want = np.asarray(img.resize((side,side), Image.Resampling.BILINEAR))[edge:edge+size, edge:edge+size]
-    got = fit(img, size)
+    got = resize_for_model(img, size)
     assert got.dtype == np.uint8 and got.shape == (size,size,3) and (got == want).all()
 
 @pytest.mark.parametrize('shape', [(331,517), (517,331), (40,40), (224,224), (256,256), (30,900)])
@@ -49,7 +50,7 @@ def test_fit_is_what_fastai_does_with_validation_photos(shape):
     from fastai.vision.all import PILImage, RandomResizedCrop
     img = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*shape,3), dtype=np.uint8))
     want = np.asarray(RandomResizedCrop(224, min_scale=.5)(PILImage.create(np.asarray(img)), split_idx=1))
-    assert (fit(img, 224) == want).all()
+    assert (resize_for_model(img, 224) == want).all()
 
 # -- The answer
 

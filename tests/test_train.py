@@ -241,14 +241,13 @@ def test_order_that_names_do_not_show_is_left_alone():
 def test_valid_photos_are_what_the_app_sees(shared):
     import torch
     from eyewear.model.backbone import get_backbone
-    from eyewear.photo import open_photo
-    from eyewear.predict import fit
+    from eyewear.photo import open_photo, resize_for_model
     from eyewear.train import get_dls
     b = get_backbone(TINY['arch'])
     dls = get_dls(shared, b, size=64)
     mean, std = (torch.tensor(o).view(3, 1, 1) for o in b.stats)
     for x, f in zip(dls.valid.one_batch()[0], dls.valid_ds.items):
-        want = (torch.from_numpy(fit(open_photo(f), 64).copy()).permute(2, 0, 1)/255-mean)/std
+        want = (torch.from_numpy(resize_for_model(open_photo(f), 64).copy()).permute(2, 0, 1)/255-mean)/std
         assert float((x.as_subclass(torch.Tensor).cpu()-want).abs().max()) < 1e-5
 
 def test_photos_are_decoded_once(shared, monkeypatch):

@@ -6,14 +6,21 @@ Docs: https://OWNER.github.io/eyewear/data/duplicates.html.md"""
 
 # %% auto #0
 __all__ = ['thumb_side', 'boxes', 'near_bits', 'most_near', 'near_limit', 'thumb', 'hashes', 'candidates', 'align', 'difference',
-           'near_pairs', 'join', 'believable', 'likeness', 'nearest', 'neighbours']
+           'near_pairs', 'join', 'believable', 'near_duplicates', 'group_near', 'near_copies', 'likeness', 'nearest',
+           'neighbours']
 
 # %% ../../nbs/data/duplicates.ipynb #5ad12326
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
+
+from ..core import DatasetError,PhotoError
+from ..photo import open_photo
+from .dataset import Dataset
 try: from threadpoolctl import threadpool_limits # Comes with scikit-learn, which fastai needs
 except ImportError: threadpool_limits = nullcontext
 
@@ -232,6 +239,60 @@ def believable(
     odd = {o for o,names in near.items() if total[o]>=8 and len(names)>total[o]/2}
     for o in odd: print(f'{o}: {len(near[o])} of {total[o]} photos look like copies of one another; that many are no copies, so they are kept, each by itself')
     return [p for p in pairs if not (label[p[0]]==label[p[1]] and label[p[0]] in odd)]
+
+# %% ../../nbs/data/duplicates.ipynb #9c475f12
+def _distinct_photos(ds, rows):
+    "Paths and thumbs of the photos of `rows` that can be opened, equal bytes once; a removed one only where no other has its bytes"
+    in_use = {f.name for f in ds.files()}
+    found = {}
+    for row in sorted(rows, key=lambda r: Path(r['file']).name not in in_use):
+        if row['sha256'] in found: continue
+        try:
+            file = ds.find(Path(row['file']).name)
+            found[row['sha256']] = file,thumb(open_photo(file))
+        except (PhotoError,DatasetError): continue
+    return [file for file,_ in found.values()],[t for _,t in found.values()]
+
+# %% ../../nbs/data/duplicates.ipynb #d27e238d
+def near_duplicates(
+    ds:Dataset,             # Dataset
+    features=None,          # Function of `ds` and a list of its photos that gives float32 `[n, d]`, rows of length 1, or None
+    limit:float=near_limit, # Pairs up to this difference; a higher one shows what lies beyond the border
+)->list:                    # `(name, name, difference)`, the most alike first; difference in per cent of the contrast
+    "Photos of which the one is a copy of the other, or of a part of it; removed ones count too"
+    rows = [r for r in ds.rows if r['file'] and r['status']!='duplicate']
+    files,thumbs = _distinct_photos(ds, rows)
+    feats = features(ds, files) if features else None
+    pairs = [(files[i].name, files[j].name, diff) for i,j,diff in near_pairs(thumbs, feats, limit)]
+    return believable(pairs, {Path(r['file']).name: r['label'] for r in rows})
+
+# %% ../../nbs/data/duplicates.ipynb #98352317
+def group_near(
+    ds:Dataset, # Dataset, whose manifest is written anew
+    pairs:list, # From `near_duplicates`
+)->int:         # Number of groups with more than one photo
+    "Give near-duplicates one group in the manifest of `ds`"
+    sha = lambda name: ds.row(name)['sha256']
+    group = join([r['sha256'] for r in ds.rows if r['sha256']], [(sha(a), sha(b)) for a,b,_ in pairs])
+    for row in ds.rows:
+        if row['sha256']: row['group'] = group[row['sha256']][:16]
+    ds.save()
+    return len({group[sha(o)] for p in pairs for o in p[:2]})
+
+# %% ../../nbs/data/duplicates.ipynb #760f963f
+def near_copies(
+    ds:Dataset, # Dataset
+    pairs:list, # From `near_duplicates`
+)->list:        # `(kept, copy)`: names
+    "Of the photos that are copies of each other under one label: the best one, and each of the others"
+    label = {f.name: f.parent.name for f in ds.files()}
+    group = join(list(label), [(a,b) for a,b,_ in pairs if a in label and label[a]==label.get(b)])
+    def size(name):
+        row = ds.row(name)
+        return int(row['width'] or 0)*int(row['height'] or 0),int(row['bytes'] or 0),name
+    best = {}
+    for name,g in group.items(): best[g] = max(best.get(g, name), name, key=size)
+    return [(best[g], name) for name,g in group.items() if best[g]!=name]
 
 # %% ../../nbs/data/duplicates.ipynb #55408008
 def _cosines(feats, step=1024):

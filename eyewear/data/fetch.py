@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address,ip_network
 from pathlib import Path
 from typing import Callable
-import httpcore,httpx
+import httpcore2,httpx2
 from anyio.from_thread import start_blocking_portal
 from fastcore.basics import in_notebook,patch,store_attr
 from tqdm.auto import tqdm
@@ -64,19 +64,19 @@ def is_public(ip:str)->bool: # Is this number of a host, IPv4 or IPv6, on the pu
     inner = _within(ip)
     return all(o.is_global and not o.is_multicast for o in inner or [ip])
 
-class PublicNetwork(httpcore.AnyIOBackend):
+class PublicNetwork(httpcore2.AnyIOBackend):
     "Connects to public addresses only"
     def __init__(self, allow): self.allow = set(allow) # Hosts, or host:port, that are let through
     async def connect_tcp(self, host, port, timeout=None, **kwargs):
         lookup = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try: ips = list(dict.fromkeys(o[4][0] for o in await asyncio.wait_for(lookup, timeout)))
-        except TimeoutError as e: raise httpcore.ConnectTimeout(f'{host}: name not found in time') from e
-        except (OSError, UnicodeError) as e: raise httpcore.ConnectError(f'{host}: no such host') from e
+        except TimeoutError as e: raise httpcore2.ConnectTimeout(f'{host}: name not found in time') from e
+        except (OSError, UnicodeError) as e: raise httpcore2.ConnectError(f'{host}: no such host') from e
         bad = next((o for o in ips if not is_public(o)), None)
         if bad and not self.allow & {host, f'{host}:{port}'}: raise Refused(f'an address of this machine or of a private network ({bad})')
         for ip in ips[:3]:
             try: return await super().connect_tcp(ip, port, timeout=timeout, **kwargs)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as e: err = e
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as e: err = e
         raise err
 
 # %% ../../nbs/data/fetch.ipynb #f69eff27
@@ -86,10 +86,10 @@ _at_once,_per_host = 16,4 # Requests under way, in all and to one host:port
 
 def _client(timeout, allow):
     "A client that goes to public addresses only, and to the hosts in `allow`"
-    transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None, max_keepalive_connections=2*_at_once))
-    if not isinstance(getattr(transport._pool, '_network_backend', None), httpcore.AsyncNetworkBackend): raise RuntimeError('httpx has changed: no guard')
+    transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None, max_keepalive_connections=2*_at_once))
+    if not isinstance(getattr(transport._pool, '_network_backend', None), httpcore2.AsyncNetworkBackend): raise RuntimeError('httpx2 has changed: no guard')
     transport._pool._network_backend = PublicNetwork(allow)
-    return httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(timeout), headers=browser)
+    return httpx2.AsyncClient(transport=transport, timeout=httpx2.Timeout(timeout), headers=browser)
 
 # %% ../../nbs/data/fetch.ipynb #aa7e97b0
 class Refused(Exception): "A photo that is not worth another try; the text is the reason"
@@ -163,7 +163,7 @@ async def _read(self:Fetcher, url, host):
 async def _ask(self:Fetcher, url):
     "The bytes at `url`, in one try, when its host has a place free"
     try:
-        u = httpx.URL(url)
+        u = httpx2.URL(url)
         host = f'{u.host}:{u.port or u.scheme}'
         async with self.hosts[host]:
             while (pause := self.rest.get(host, (0,''))[0]-time.monotonic())>0:
@@ -173,10 +173,10 @@ async def _ask(self:Fetcher, url):
                 self.since.setdefault(url, time.monotonic())
                 return await self._read(url, host)
     except TimeoutError: raise Later(f'not complete in {4*self.timeout:g} s') from None
-    except httpx.TimeoutException: raise Later(f'no answer in {self.timeout:g} s') from None
-    except httpx.RemoteProtocolError as e: raise Later(f'cut off ({e})' if 'complete' in str(e) else f'closed without an answer ({e})') from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as e: raise Refused(f'no address of a photo ({e})') from None
-    except httpx.HTTPError as e: raise Later(f'cannot be reached ({e})') from None
+    except httpx2.TimeoutException: raise Later(f'no answer in {self.timeout:g} s') from None
+    except httpx2.RemoteProtocolError as e: raise Later(f'cut off ({e})' if 'complete' in str(e) else f'closed without an answer ({e})') from None
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, ValueError) as e: raise Refused(f'no address of a photo ({e})') from None
+    except httpx2.HTTPError as e: raise Later(f'cannot be reached ({e})') from None
 
 @patch
 async def _bytes(self:Fetcher, url, moves=5):

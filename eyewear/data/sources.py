@@ -13,7 +13,7 @@ import html,json,os,re,threading,time,urllib.parse,urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
-import httpx
+import httpx2
 from ..core import SourceError,home,need,printable,sha256
 from .fetch import Found,browser
 from .folders import folder_name,source_path
@@ -88,8 +88,8 @@ def _ask_openverse(timeout, tries=3, **params):
         with _asked[1]:
             time.sleep(max(_asked[0]+openverse_pace-time.monotonic(), 0))
             _asked[0] = time.monotonic()
-        try: r = httpx.get(openverse_api, params=params, timeout=timeout, headers={'User-Agent':'eyewear (a tutorial)'}, follow_redirects=True)
-        except httpx.HTTPError as e: raise SourceError(f'Openverse: cannot be reached ({e})') from e
+        try: r = httpx2.get(openverse_api, params=params, timeout=timeout, headers={'User-Agent':'eyewear (a tutorial)'}, follow_redirects=True)
+        except httpx2.HTTPError as e: raise SourceError(f'Openverse: cannot be reached ({e})') from e
         if r.status_code==404 or (r.status_code==401 and params['page']>1): return None # No such page for visitors without an account
         wait = r.headers.get('retry-after', '5')
         if r.status_code==429 and wait.isdigit() and int(wait)<=60:

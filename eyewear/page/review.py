@@ -88,10 +88,15 @@ class Review(anywidget.AnyWidget):
     def __init__(self,
         ds:Dataset,       # Whose photos
         queue:list=None,  # Dicts with `name` and `why`, most suspicious first; by default what `save_queue` has kept
-        per_page:int=8    # Photos a page
+        per_page:int=8,   # Photos a page
+        label:str='',     # Show photos with this label at first; '' shows all
+        guess:str=''      # And of those the ones where the model says this
     ):
         super().__init__()
         self.ds,self.per_page = ds,max(int(per_page), 1)
+        for o in (label,guess):
+            if o and o not in ds.labels: raise DatasetError(f'{str(o)[:40]!r}: no label of this dataset')
+        self.start = dict(label=label, guess=guess)
         self.queue = load_queue(ds) if queue is None else tidy(queue)
         self.items = {o['name']: o for o in self.queue}
         self.on_msg(lambda _, msg, buffers: self.send(self.answer(msg)))
@@ -99,8 +104,8 @@ class Review(anywidget.AnyWidget):
     def __repr__(self): return f'Review of {len(self.queue)} photos of {self.ds.path.name}'
 
 # %% ../../nbs/page/review.ipynb #7d10a011
-_all = dict(label='', reason='', part='', order='suspicious', only=False) # How the page is set at first
-_by = dict(label='was', reason='reason', part='part')                     # What the filters go by
+_all = dict(label='', guess='', reason='', part='', order='suspicious', only=False) # How the page is set at first
+_by = dict(label='was', guess='guess', reason='reason', part='part')                     # What the filters go by
 
 @patch
 def _rows(self:Review, where):
@@ -109,7 +114,7 @@ def _rows(self:Review, where):
     last,first = {e['name']:e for e in mine},{e['name']:e['from'] or '.removed' for e in reversed(mine)}
     held = {n for n,e in last.items() if where.get(n)==(e['to'] or '.removed')}
     rows = [dict(name=n, at=where.get(n), was=first.get(n, where.get(n)) or '', decided=n in held,
-        reason=o['reason'], part=o['part'], loss=o['loss']) for n,o in self.items.items()]
+        reason=o['reason'], part=o['part'], guess=o['guess'], loss=o['loss']) for n,o in self.items.items()]
     return [dict(r, open=r['at'] is not None and not r['decided']) for r in rows]
 
 @patch
@@ -122,8 +127,9 @@ def _chosen(self:Review, rows, view):
 @patch
 def _view(self:Review, view, rows):
     "How the page is set; a `DatasetError` on what it cannot be set to"
-    view = {**_all, **(view if isinstance(view, dict) else {})}
+    view = {**_all, **self.start, **(view if isinstance(view, dict) else {})}
     know = dict(order=['suspicious','loss'], **{k: ['', *(r[v] for r in rows)] for k,v in _by.items()})
+    for k in ('label','guess'): know[k] += self.ds.labels # One that no photo of the queue has is no error
     if view.get('focus'): know['focus'] = list(self.items)
     bad = [k for k in know if view[k] not in know[k]] + [k for k in ('page','step') if not isinstance(view.get(k, 0), int)]
     if bad: raise DatasetError(f'{bad[0]} {str(view[bad[0]])[:40]!r}: no such thing in this queue')

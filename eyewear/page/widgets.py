@@ -103,6 +103,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from ..core import *
+from ..photo import seen_part
 from ..predict import *
 
 # %% ../../nbs/page/widgets.ipynb #efdeb750

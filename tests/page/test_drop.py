@@ -66,7 +66,7 @@ class Site:
         self.here, self.port = here, serve_module.free_port(0)
         self.url = f'http://127.0.0.1:{self.port}/'
         (here/'drop.ipynb').write_text(json.dumps(NOTEBOOK))
-        with terminal(here/'log.txt'): self.proc = serve_module._start(here/'drop.ipynb', None, self.port, '127.0.0.1', DROP_DIR=str(here/'in'))
+        with terminal(here/'log.txt'): self.proc = serve_module.start_server(here/'drop.ipynb', None, self.port, '127.0.0.1', DROP_DIR=str(here/'in'))
     def clear(self):
         (self.here/'in').mkdir(exist_ok=True)
         for f in (self.here/'in').iterdir(): f.unlink()
@@ -90,9 +90,9 @@ class Site:
 def site(tmp_path_factory):
     s = Site(tmp_path_factory.mktemp('drop'))
     try:
-        serve_module._wait(s.proc, s.url)
+        serve_module.wait_for_page(s.proc, s.url)
         yield s
-    finally: serve_module._stop(s.proc)
+    finally: serve_module.stop_server(s.proc)
 
 @pytest.fixture(autouse=True)
 def nothing_has_come(request):

@@ -12,7 +12,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 from eyewear.page import launch as serve_module
 from eyewear.page.server import cookie_options, page_headers
-from eyewear.page.launch import app_notebook, free_port, max_message
+from eyewear.page.launch import page_notebook, free_port, max_message
 from tinymodel import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,12 +55,12 @@ def is_kernel(proc):
 def serving(model, notebook=None, **guard):
     "The app, or another notebook, with these settings of the guard; an attack that succeeds ends the server, not this machine"
     port = free_port(0)
-    site = Site(serve_module._start(notebook or app_notebook(), model, port, '127.0.0.1', guard), port)
+    site = Site(serve_module.start_server(notebook or page_notebook(), model, port, '127.0.0.1', guard), port)
     if sys.platform == 'linux': resource.prlimit(site.proc.pid, resource.RLIMIT_DATA, (2*2**30, 2*2**30))
     try:
-        serve_module._wait(site.proc, site.url, guard['pool'])
+        serve_module.wait_for_page(site.proc, site.url, guard['pool'])
         yield site
-    finally: serve_module._stop(site.proc)
+    finally: serve_module.stop_server(site.proc)
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory): return tiny_model(tmp_path_factory.mktemp('serve')/'eyewear.onnx')

@@ -155,10 +155,13 @@ function render({model, el}) {
       options.map(([value, text]) => h('option', {value, selected: value === s.view[name]}, text))))
   }
   function drawFilters() {
-    const some = (name, title) => s.options[name].length > 1
-      ? [filter(name, title, [['', 'all'], ...s.options[name].map(([o, n]) => [o, `${called(o)} (${n})`])])] : []
+    const some = (name, title) => {                           // only where there is something to choose
+      const chosen = s.view[name], options = [...s.options[name]]
+      if (chosen && !options.some(([o]) => o === chosen)) options.push([chosen, 0])
+      return options.length > 1 || chosen ? [filter(name, title, [['', 'all'], ...options.map(([o, n]) => [o, `${called(o)} (${n})`])])] : []
+    }
     const set = ev => { ask({do: 'show'}, {only: ev.target.checked, page: 0}); back() }
-    filters.replaceChildren(...some('label', 'Label'), ...some('reason', 'Reason'), ...some('part', 'Part'),
+    filters.replaceChildren(...some('label', 'Label'), ...some('guess', 'Model says'), ...some('reason', 'Reason'), ...some('part', 'Part'),
       filter('order', 'Order', [['suspicious', 'most suspicious'], ['loss', 'top losses per label']]),
       h('label', {class: 'er-only'},
         h('input', {type: 'checkbox', 'data-key': 'only', checked: s.view.only, onchange: set}), 'only undecided'))
