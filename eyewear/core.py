@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 __all__ = ['photo_suffixes', 'printable', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError',
            'MissingExtra', 'cli', 'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'is_stream',
            'whole_file', 'write_file', 'run_dir', 'read_record', 'record', 'say_error', 'is_hidden', 'is_photo_name',
-           'label_problem', 'short', 'sha256']
+           'label_problem', 'short', 'error_text', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
 import csv,functools,hashlib,json,logging,os,shutil,sys,threading
@@ -269,6 +269,15 @@ def short(
     text = str(name)
     if len(text)>n: text = f'{text[:n//2]}..{text[-n//2:]}'
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in printable(text))
+
+# %% ../nbs/00_core.ipynb #ecb3003c
+def error_text(
+    e:Exception, # Of any library
+    n:int=120,   # Characters kept
+)->str:          # One line
+    "The first line of what `e` says; its kind where it says nothing"
+    text = str(e).strip() or type(e).__name__
+    return text.splitlines()[0][:n]
 
 # %% ../nbs/00_core.ipynb #59768a8d
 def sha256(data:bytes)->str: # 64 hex digits

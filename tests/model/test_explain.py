@@ -48,7 +48,7 @@ def test_grad_cam_sees_the_same(net, photo, label):
     assert theirs.max() > .9
     assert np.abs(ours-theirs).max() < 1e-3
 
-@pytest.mark.parametrize('head', [dict(), dict(first_bn=False), dict(bn_final=True)])
+@pytest.mark.parametrize('head', [dict(), dict(first_bn=False), dict(lin_first=True)])
 def test_linear_heads(head):
     h = create_head(6, 3, concat_pool=False, lin_ftrs=[], **head)
     for bn in h.modules():
