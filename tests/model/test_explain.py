@@ -63,7 +63,7 @@ def test_linear_heads(head):
 
 MAX_POOL = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 3))
 OTHER_HEADS = dict(concat_pool=create_head(8, 3), two_layers=create_head(8, 3, lin_ftrs=[4], concat_pool=False), max_pool=MAX_POOL,
-    no_pool=nn.Sequential(nn.Linear(8, 3)), batch_norm_last=create_head(8, 3, concat_pool=False, lin_ftrs=[], lin_first=True))
+    no_pool=nn.Sequential(nn.Linear(8, 3)), batch_norm_last=create_head(8, 3, concat_pool=False, lin_ftrs=[], bn_final=True))
 
 @pytest.mark.parametrize('name', OTHER_HEADS)
 def test_other_heads_are_refused(name):
