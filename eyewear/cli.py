@@ -13,9 +13,10 @@ from pathlib import Path
 from fastcore.script import call_parse
 from .core import *
 from .data.dataset import *
-from .download import source_names
+from .download import sources
 from .lessons import lessons,run_lessons,start_afresh
-from .data.folders import own_photos,source_path
+from .data.folders import source_path
+from .data.sources import check_source
 
 # %% ../nbs/cli.ipynb #6288e3dc
 def _figure(f): return say_error(f) or 'not known (no right labels)'
@@ -48,7 +49,7 @@ def main(
     for k,v in dict(SOURCE=source, LIMIT=limit, LABELS=labels).items():
         if v is not None: os.environ[f'EYEWEAR_{k}'] = str(v)
     asked = settings()
-    if asked.source not in source_names(): own_photos(asked.source, source_names()[1:]) # Says so at once where there is no such file or folder
+    check_source(asked.source, sources) # Says so at once where there is no such file or folder
     if serve:
         from eyewear.page.launch import free_port
         free_port(port)

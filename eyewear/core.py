@@ -86,11 +86,13 @@ def cli(
     return _f
 
 # %% ../nbs/00_core.ipynb #b89823f8
+_scripts = 'eyewear.__main__','eyewear.photo','eyewear.page.server' # What `python -m` may start
+
 def _say_what_to_call():
     "End the process where a module of eyewear was started in place of a command"
     spec = getattr(sys.modules['__main__'], '__spec__', None)
     module = spec.name if spec else ''
-    if not module.startswith('eyewear.') or module=='eyewear.__main__': return
+    if not module.startswith('eyewear.') or module in _scripts: return
     from importlib.metadata import entry_points
     command = module.replace('.', '-')
     have = [o.name for o in entry_points(group='console_scripts')]

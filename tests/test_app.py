@@ -265,7 +265,7 @@ def test_correction_that_cannot_be_kept_is_a_line_for_the_owner(tmp_path):
     "Fresh process: nothing else has set up a log there"
     code = ('import sys; from PIL import Image; from eyewear.page.widgets import Correct\n'
             'c = Correct(sys.argv[1], ["cups","plates"]); c.show(Image.new("RGB", (9,9)), "cups")\n'
-            'c.which.value,c.agree.value = "plates",True; c.btn_send.click(); print(c.said.value)')
+            'c.right_label.value = "plates"; c.agree.value = True; c.btn_send.click(); print(c.status.value)')
     (tmp_path/'file').write_text('')
     said = subprocess.run([sys.executable, '-c', code, tmp_path/'file'], capture_output=True, text=True)
     assert 'could not be kept here' in said.stdout and 'file' not in said.stdout, said
@@ -327,23 +327,23 @@ def test_refused_photo_keeps_its_sentence_alone(model):
 def test_consent_is_a_plain_yes(model, tmp_path, forged):
     page = classifier_app(model, corrections=tmp_path/'kept')
     page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
-    page.correct.which.value = 'VR'
+    page.correct.right_label.value = 'VR'
     with suppress(Exception): page.correct.agree.set_state(dict(value=forged))
     page.correct.btn_send.click()
-    assert 'Tick the box' in page.correct.said.value and not list((tmp_path/'kept').glob('*/*.jpg'))
+    assert 'Tick the box' in page.correct.status.value and not list((tmp_path/'kept').glob('*/*.jpg'))
     page.correct.agree.set_state(dict(value=True))
     page.correct.btn_send.click()
-    assert 'Thank you' in page.correct.said.value
+    assert 'Thank you' in page.correct.status.value
 
 def test_correction_that_fails_in_any_way_is_a_sentence(model, tmp_path, monkeypatch, caplog):
     page = classifier_app(model, corrections=tmp_path/'kept')
     page.on_photo(Arrival('a.png', picture('PNG'), '', 0, 1))
-    page.correct.which.value = 'VR'
+    page.correct.right_label.value = 'VR'
     page.correct.agree.value = True
     def broken(*args): raise RuntimeError('/srv/secret is full')
     monkeypatch.setattr('eyewear.page.widgets.keep_correction', broken)
     page.correct.btn_send.click()
-    assert 'could not be kept here' in page.correct.said.value and '/srv/secret is full' in caplog.text
+    assert 'could not be kept here' in page.correct.status.value and '/srv/secret is full' in caplog.text
 
 def test_many_labels_have_a_short_title():
     assert page_title(['cups','plates']) == 'Cups or plates?' and page_title(list('abcdefgh')) == page_title(['a']) == 'Photo classifier'

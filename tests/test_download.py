@@ -45,7 +45,7 @@ def drawn(monkeypatch):
         calls.append(limit)
         for i,o in enumerate(labels):
             for j in range(5): ds.add(jpeg(1000*i+j), o, source='practice', image_url=f'{o} {j}')
-    monkeypatch.setattr(dl, 'draw_practice', fake)
+    monkeypatch.setattr('eyewear.data.sources.draw_practice', fake)
     return calls
 
 # ---- a Bing on loopback
@@ -214,7 +214,7 @@ def test_words_that_found_nothing_may_be_changed(bing, home, monkeypatch):
 def test_fewer_labels_of_the_practice_portraits(home, monkeypatch):
     pytest.importorskip('eyewear.data.practice')
     old = dl.download('practice', 4)
-    monkeypatch.delitem(dl.query_dict, 'VR'); monkeypatch.setattr(dl, 'eyewear_types', list(dl.query_dict))
+    monkeypatch.setattr(dl, 'query_dict', {k: v for k,v in dl.query_dict.items() if k!='VR'})
     new = dl.download('practice', 4)
     assert new.path!=old.path and 'VR' not in new.labels and Dataset(old.path).labels[2:3]==['VR']
 
@@ -393,7 +393,7 @@ def test_practice_has_four_labels(home, drawn):
 
 def test_practice_does_not_mind_the_order(home, monkeypatch):
     practice,calls = pytest.importorskip('eyewear.data.practice'),[]
-    monkeypatch.setattr(dl, 'need', lambda *args: None)
+    monkeypatch.setattr('eyewear.data.sources.need', lambda *args: None)
     monkeypatch.setattr(practice, 'make_practice', lambda ds, limit, labels: calls.append(labels))
     assert dl.download('practice', 40, ['none','VR']).path==dl.download('practice', 40, ['VR','none']).path
     assert calls==[['VR','none']]*2  # The plan of the trouble, and with it the answer key, depends on the order
@@ -504,7 +504,7 @@ def test_photo_sheet(tmp_path, home):
     pytest.importorskip('matplotlib').use('agg')
     mine = dishes(tmp_path/'dishes', 3)
     (mine/'plates'/'bad.jpg').write_bytes(b'no')
-    fig = photo_sheet(dl.download(mine), n=5)
+    fig = photo_sheet(dl.download(mine).by_label(), n=5)
     said = [t.get_text() for ax in fig.axes for t in ax.texts]
     assert 'cups' in said and 'plates' in said and sum('cannot' in o for o in said)==1
     out = io.BytesIO(); fig.savefig(out); assert len(out.getvalue())<200_000

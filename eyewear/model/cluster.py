@@ -12,8 +12,8 @@ import os,shutil,socket,sys,tempfile
 from pathlib import Path
 from ..core import *
 from ..data.fetch import get_photos
-from ..data.folders import is_web
-from ..predict import Classifier,check_out,csv_head,csv_row,expand,find_photos
+from ..data.folders import expand_paths,find_photos,is_web
+from ..predict import Classifier,check_out,csv_head,csv_row
 
 # %% ../../nbs/model/cluster.ipynb #5aa439d5
 class Worker:
@@ -158,11 +158,11 @@ def classify(
     data = Classifier(model).path.read_bytes()
     out = Path(out).absolute()
     if out.exists() and not out.is_dir(): raise EyewearError(f'{out}: a file; the table of --engine ray needs a folder')
-    check_out(out, expand(paths))
+    given = expand_paths(paths)
+    check_out(out, given)
     finished = _finished(out, sha256(data))
     files = [str(o) for o in find_photos(paths, column)]
-    given = short(', '.join(expand(paths)))
-    if not files: raise PhotoError(f'{given}: no photo in there; name a folder or a list that has some')
+    if not files: raise PhotoError(f"{short(', '.join(given))}: no photo in there; name a folder or a list that has some")
     todo = [o for o in files if printable(o) not in finished]
     if todo: _run_job(todo, data, out, workers, address, kwargs)
     return dataset(out, format='parquet').count_rows(filter=field('label').is_valid())

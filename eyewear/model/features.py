@@ -38,7 +38,7 @@ class PhotoCache:
 
     def _kept(self, file):
         "Where the copies of `file` lie; None for a photo that is not of this dataset"
-        if file.parent.parent!=self.ds.path or file.name not in self.ds._by_name: return None
+        if file.parent.parent!=self.ds.path or not self.ds.has_row(file.name): return None
         return self.folder/f"{self.ds.row(file.name)['file_sha256']}.npy"
 
     def __call__(self,

@@ -284,7 +284,7 @@ def read_training(
     now = _data_facts(ds)
     if old['digest']!=now['digest']:
         raise DatasetError(f"{ds.path}: other photos or labels (digest {now['digest']}, then {old['digest']}); "
-            '`download_again` and `ds.replay` bring them back')
+            '`download` with the manifest of that dataset, and `ds.replay`, bring them back')
     if old['split_digest']!=now['split_digest']:
         raise DatasetError(f"{ds.path}: split in another way (split {now['split_digest']}, then {old['split_digest']}); clean it as then")
     if not old['finished']: raise EyewearError(f'{path}: stopped by hand, so it cannot be repeated; train anew')

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from eyewear.core import DatasetError, EyewearError, MissingExtra, PhotoError, SourceError
 from eyewear.predict import csv_head
-from eyewear.predict import find_photos, predict_files
+from eyewear.data.folders import find_photos
+from eyewear.predict import predict_files
 from badphotos import BAD
 from photohost import PhotoHost
 from tinymodel import SEED, tiny_model
