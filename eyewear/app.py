@@ -95,7 +95,7 @@ def say(self:ClassifierApp, text, kind='dim'):
 @patch
 def draw(self:ClassifierApp):
     "The photo and what is said of it"
-    self.out_pl.value = result(*self.shown, self.btn_heat.value) if self.shown else ''
+    self.out_pl.value = result_html(*self.shown, self.btn_heat.value) if self.shown else ''
 
 @patch
 def show(self:ClassifierApp):
@@ -111,7 +111,7 @@ def show_table(self:ClassifierApp):
     "All photos of this visit, the newest first, once there are two"
     if len(self.rows)<2: return
     link = csv_link(self.rows[::-1], self.clf.labels)
-    self.out_rows.value = f'<h2>This visit</h2>{table(self.rows)}<p>{link}</p>'
+    self.out_rows.value = f'<h2>This visit</h2>{table_html(self.rows)}<p>{link}</p>'
 
 @patch
 def report(self:ClassifierApp, n):
@@ -130,7 +130,7 @@ def open_and_classify(self:ClassifierApp, a:Arrival):
     try:
         if a.problem: raise PhotoError(a.problem)
         img = open_small(a.data, a.name)
-        return img,thumb(img, 64),self.clf.classify(img)
+        return img,thumbnail_html(img, 64),self.clf.classify(img)
     except PhotoError as e: return None,'',PhotoError(str(e)) # The one that was raised would keep the photo in memory
 
 @patch

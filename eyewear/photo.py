@@ -1,4 +1,4 @@
-"""Open any photo safely, the way a browser shows it, and store it
+"""Open any photo safely, the way a browser shows it; store it, resize it, show it
 
 Docs: https://OWNER.github.io/eyewear/photo.html.md"""
 
@@ -6,17 +6,18 @@ Docs: https://OWNER.github.io/eyewear/photo.html.md"""
 
 # %% auto #0
 __all__ = ['max_pixels', 'max_webp', 'max_side', 'stored_side', 'max_memory', 'max_seconds', 'open_photo', 'jpeg', 'squeeze_side',
-           'seen_part', 'resize_rule', 'squeeze', 'resize_for_model', 'storable', 'photo_sheet', 'main', 'open_small',
-           'looks', 'odd_look', 'odd_looks']
+           'seen_part', 'resize_rule', 'squeeze', 'resize_for_model', 'storable', 'photo_sheet', 'looks', 'odd_look',
+           'odd_looks', 'open_small']
 
 # %% ../nbs/00_photo.ipynb #9a1c0e02
-import math,re,struct,warnings,zlib
+import json,math,os,re,struct,subprocess,sys,warnings,zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image,ImageCms,TiffImagePlugin,TiffTags
+from PIL import Image,ImageCms,ImageOps,TiffImagePlugin,TiffTags
 from .core import PhotoError,error_text
 
 # %% ../nbs/00_photo.ipynb #251678ad
@@ -34,7 +35,7 @@ warnings.filterwarnings('ignore', module=r'(PIL|pillow_heif)\b') # Once, as `cat
 def _formats_for(
     head:bytes, # Start of the file
 )->list:        # What Pillow may try
-    "`_formats`, and HEIF where `pillow_heif` knows the file: the package is loaded then, not before"
+    "`_formats`, and HEIF where `pillow_heif` knows the file; the package is loaded only then"
     if head[4:8]!=b'ftyp' or head[8:12] in (b'avif', b'avis'): return _formats
     try: import pillow_heif
     except ImportError:
@@ -52,8 +53,8 @@ def _check_size(
 ):
     "Raise `PhotoError` where a photo has more pixels than can be decoded here"
     size = f'{width:,} x {height:,} pixels'
-    most = max_webp if kind=='WEBP' else max_pixels
-    if width*height>most: raise PhotoError(f'{size}; at most {most:,} are opened here; save it smaller first')
+    limit = max_webp if kind=='WEBP' else max_pixels
+    if width*height>limit: raise PhotoError(f'{size}; at most {limit:,} are opened here; save it smaller first')
     if max(width, height)>max_side: raise PhotoError(f'{size}; at most {max_side:,} a side are opened here')
 
 # %% ../nbs/00_photo.ipynb #9a1c0e06
@@ -64,13 +65,15 @@ def _segments(
     data:bytes, # JPEG
 ):              # Yields marker, contents and where they start, of each header, table and start of a scan
     "The segments of a JPEG, up to its end"
-    at = 2
-    while m := _marker.search(data, at):
-        at = m.end()+max(2, int.from_bytes(data[m.end():m.end()+2], 'big'))
+    end = 2
+    while m := _marker.search(data, end):
+        start = m.end()+2 # Of the contents, behind the length
+        length = int.from_bytes(data[m.end():start], 'big')
+        end = m.end()+max(2, length)
         if m[1]==b'\xd9': return
-        yield m[1],data[m.end()+2:at],m.end()+2
+        yield m[1],data[start:end],start
 
-def _check_jpeg(
+def _check_jpeg_size(
     data:bytes, # JPEG
 ):
     "Raise `PhotoError` where a JPEG is too large; Pillow doesn't say how large"
@@ -87,23 +90,23 @@ def _check_scans(
     if data.count(b'\xff\xda')<=_max_scans: return # The marker of a scan; the same two bytes may mean nothing elsewhere
     scans = 0
     for marker,_,_ in _segments(data):
-        scans += marker==b'\xda'
+        if marker==b'\xda': scans += 1
         if scans>_max_scans: raise PhotoError(f'a JPEG of more than {_max_scans} scans, which takes too long to decode')
 
 # %% ../nbs/00_photo.ipynb #9a1c0e24
-_least = {b'\xe0':14, b'\xe2':14, b'\xed':2**16, b'\xee':12} # Bytes in APP0, 2, 13 and 14; no pixel needs APP13
+_least_size = {b'\xe0':14, b'\xe2':14, b'\xed':2**16, b'\xee':12} # Bytes in APP0, 2, 13 and 14; no pixel needs APP13
 
 def _without_short_notes(
     data:bytes, # JPEG
 )->bytes:
     "A JPEG in which the notes that break off, which Pillow won't have, are comments"
     out = bytearray(data)
-    for marker,body,at in _segments(data):
+    for marker,body,start in _segments(data):
         if marker==b'\xda': break
-        if len(body)<_least.get(marker, 0): out[at-3] = 0xfe
+        if len(body)<_least_size.get(marker, 0): out[start-3] = 0xfe # The marker of a comment
     return bytes(out)
 
-def _open(file, formats):
+def _open_image(file, formats):
     "`Image.open`, also of a JPEG with notes that break off, as in a browser"
     try: return Image.open(file, formats=formats)
     except Image.UnidentifiedImageError:
@@ -118,10 +121,10 @@ def _check_icon(
 ):
     "Raise `PhotoError` where an icon has a picture inside that is none"
     for i in range(int.from_bytes(data[4:6], 'little')):
-        at = int.from_bytes(data[18+16*i:22+16*i], 'little')
-        inside = data[at:at+24].ljust(24, b'\0')
-        is_png = inside.startswith(b'\x89PNG')
-        width,height = struct.unpack('>II', inside[16:24]) if is_png else struct.unpack('<II', inside[4:12])
+        start = int.from_bytes(data[18+16*i:22+16*i], 'little')
+        header = data[start:start+24].ljust(24, b'\0')
+        if header.startswith(b'\x89PNG'): width,height = struct.unpack('>II', header[16:24])
+        else: width,height = struct.unpack('<II', header[4:12])
         if max(width, height)<=2*stored_side: continue
         raise PhotoError(f'an icon of {width:,} x {height:,} pixels; at most {stored_side:,} a side are opened here')
 
@@ -129,7 +132,8 @@ def _check_tiles(
     img:Image.Image, # TIFF
 ):
     "Raise `PhotoError` where a tile is much larger than the picture that it is a part of"
-    width,height = (int(img.tag_v2.get(o, 0)) for o in (322, 323)) # TileWidth and TileLength
+    width = int(img.tag_v2.get(322, 0))  # TileWidth
+    height = int(img.tag_v2.get(323, 0)) # TileLength
     if width*height>img.width*img.height+2**22: raise PhotoError(f'a TIFF with a tile of {width:,} x {height:,} pixels')
 
 _max_runs = 4_000_000 # Pixels of a BMP packed in runs, which Pillow unpacks in Python: 1 s
@@ -144,61 +148,68 @@ def _check_runs(
     raise PhotoError(f'a BMP packed in runs, of {size}; at most {_max_runs:,} are opened here; save it as a PNG')
 
 # %% ../nbs/00_photo.ipynb #9a1c0e09
-_max_text,_max_profile = 64*2**20,4*2**20 # Bytes, unpacked
+_max_text = 64*2**20   # Bytes, unpacked
+_max_profile = 4*2**20 # Bytes, unpacked
 
 def _chunks(
     data:bytes, # PNG
 ):              # Yields the kind and the bytes of each chunk: length, kind, contents, checksum
     "The chunks of a PNG; the last one is what is left where the file is cut off"
-    at = 8
-    while at<len(data):
-        end = at+12+int.from_bytes(data[at:at+4], 'big')
-        yield data[at+4:at+8],data[at:end]
-        at = end
+    start = 8
+    while start<len(data):
+        end = start+12+int.from_bytes(data[start:start+4], 'big')
+        yield data[start+4:start+8],data[start:end]
+        start = end
 
-def _packed(kind, body):
-    "The part of a chunk that zlib has packed"
+def _compressed_part(kind, body):
+    "The part of a chunk that zlib has compressed"
     body = body.partition(b'\0')[2]
     if kind!=b'iTXt': return body[1:]
     return body[2:].split(b'\0', 2)[-1] if body[:1]==b'\1' else b''
 
 def _unpacked_size(
-    data:bytes, # Packed by zlib
-    most:int,   # Bytes to count to
+    data:bytes, # Compressed by zlib
+    limit:int,  # Bytes to count to
 )->int:
     "How much `data` unpacks to; none of it is kept"
-    unpack,size = zlib.decompressobj(),0
+    decompressor = zlib.decompressobj()
+    size = 0
     try:
-        while data and size<=most:
-            size += len(unpack.decompress(data, 2**20))
-            data = unpack.unconsumed_tail
-    except zlib.error: pass # Damaged: the rest cannot be unpacked by anybody
+        while data and size<=limit:
+            size += len(decompressor.decompress(data, 2**20))
+            data = decompressor.unconsumed_tail
+    except zlib.error: pass # Damaged: nobody can unpack the rest
     return size
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0b
-def _clear(chunk, header):
+def _scale_trns(chunk, header):
     "A `tRNS` for the pixels as Pillow has them: greys of 2 and of 4 bits go up to 255 there"
-    most = {b'\2\0':3, b'\4\0':15}.get(header[8:10]) # Bit depth, and 0 for grey
-    if not most or len(chunk)!=14: return chunk
-    grey = int.from_bytes(chunk[8:10], 'big')&most
-    body = b'tRNS'+(grey*255//most).to_bytes(2, 'big')
+    top = {b'\2\0':3, b'\4\0':15}.get(header[8:10]) # Bit depth, and 0 for grey
+    if not top or len(chunk)!=14: return chunk
+    grey = int.from_bytes(chunk[8:10], 'big')&top
+    body = b'tRNS'+(grey*255//top).to_bytes(2, 'big')
     return chunk[:4]+body+zlib.crc32(body).to_bytes(4, 'big')
+
+def _is_intact(chunk): return zlib.crc32(chunk[4:-4])==int.from_bytes(chunk[-4:], 'big')
 
 def _clean_png(
     data:bytes, # PNG
 )->tuple:       # PNG with nothing beside its pixels but `tRNS` and `eXIf`; its colour profile, None for sRGB
     "What a browser sees of a PNG"
-    kept,colour,text,pixels = [data[:8]],{},0,False
+    kept = [data[:8]]
+    colour = {}
     header = b''
+    text_size = 0
+    has_pixels = False
     for kind,chunk in _chunks(data):
         body = chunk[8:-4]
-        if kind in (b'zTXt', b'iTXt'): text += _unpacked_size(_packed(kind, body), _max_text-text)
-        if text>_max_text: raise PhotoError('a PNG with more text inside than any photo has')
-        pixels = pixels or kind==b'IDAT'
+        if kind in (b'zTXt', b'iTXt'): text_size += _unpacked_size(_compressed_part(kind, body), _max_text-text_size)
+        if text_size>_max_text: raise PhotoError('a PNG with more text inside than any photo has')
+        if kind==b'IDAT': has_pixels = True
         if kind==b'IHDR': header = body
         if kind[:1].isupper(): kept.append(chunk) # What the pixels need; Pillow checks it
-        elif pixels or zlib.crc32(chunk[4:-4])!=int.from_bytes(chunk[-4:], 'big'): continue
-        elif kind==b'tRNS': kept.append(_clear(chunk, header))
+        elif has_pixels or not _is_intact(chunk): continue
+        elif kind==b'tRNS': kept.append(_scale_trns(chunk, header))
         elif kind==b'eXIf': kept.append(chunk)
         elif kind in (b'cICP', b'iCCP', b'sRGB', b'gAMA', b'cHRM'): colour[kind] = body
     return b''.join(kept),_png_profile(colour)
@@ -207,13 +218,15 @@ def _png_profile(
     colour:dict, # Kind -> contents of the chunks about colour
 )->bytes|None:   # ICC profile
     "The profile of a PNG, by the first of its chunks that says one"
-    if number := _profile_by_number(*colour.get(b'cICP', b'').ljust(4, b'\0')[:4]): return number
+    numbered = _profile_by_number(*colour.get(b'cICP', b'').ljust(4, b'\0')[:4])
+    if numbered: return numbered
     if b'iCCP' in colour:
-        try: return zlib.decompressobj().decompress(_packed(b'iCCP', colour[b'iCCP']), _max_profile)
+        try: return zlib.decompressobj().decompress(_compressed_part(b'iCCP', colour[b'iCCP']), _max_profile)
         except zlib.error: return None
     if b'sRGB' in colour or len(colour.get(b'gAMA', b''))!=4: return None
     gamma = int.from_bytes(colour[b'gAMA'], 'big')/1e5
-    white_and_primaries = np.frombuffer(colour[b'cHRM'], '>u4')/1e5 if len(colour.get(b'cHRM', b''))==32 else _bt709
+    has_screen = len(colour.get(b'cHRM', b''))==32
+    white_and_primaries = np.frombuffer(colour[b'cHRM'], '>u4')/1e5 if has_screen else _bt709
     return _profile(white_and_primaries, 1/gamma) if .1<=gamma<=10 else None
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0d
@@ -221,7 +234,7 @@ _bt709 = .3127,.329,.64,.33,.3,.6,.15,.06 # x and y of white, red, green and blu
 _bt2020 = .3127,.329,.708,.292,.17,.797,.131,.046
 _p3 = .3127,.329,.68,.32,.265,.69,.15,.06
 _primaries = {1:_bt709, 9:_bt2020, 12:_p3} # By the numbers of ITU-T H.273
-_curves = {1:2.4, 4:2.2, 8:1., 13:None} # Transfer of the same table -> gamma; None is the curve of sRGB
+_gammas = {1:2.4, 4:2.2, 8:1., 13:None} # Transfer of the same table -> gamma; None is the curve of sRGB
 _bradford = np.array([[.8951,.2664,-.1614], [-.7502,1.7135,.0367], [.0389,-.0685,1.0296]])
 _d50 = np.array([.9642, 1, .8249])
 
@@ -233,32 +246,37 @@ def _profile(
     xy = np.asarray(white_and_primaries, float).reshape(4, 2)
     try:
         xyz = np.column_stack([xy[:,0], xy[:,1], 1-xy.sum(1)])/xy[:,1:]
-        white,colours = xyz[0],xyz[1:].T
+        white = xyz[0]
+        colours = xyz[1:].T
         gains = np.diag(_bradford@_d50/(_bradford@white)) # An ICC profile is seen under D50
         adapt = np.linalg.inv(_bradford) @ gains @ _bradford
         return _icc((adapt @ colours*np.linalg.solve(colours, white)).T, gamma)
     except (np.linalg.LinAlgError, FloatingPointError, struct.error, ValueError): return None
 
+def _fixed(*values):
+    "Numbers as ICC writes them: 16 bits before the point, 16 behind it"
+    return struct.pack(f'>{len(values)}i', *(round(float(v)*65536) for v in values))
+
 def _icc(colours, gamma):
     "The bytes of a profile: X, Y, Z of red, green and blue, and one curve for all"
-    fixed = lambda *o: struct.pack(f'>{len(o)}i', *(round(float(v)*65536) for v in o))
-    curve = fixed(gamma) if gamma else fixed(2.4, 1/1.055, .055/1.055, 1/12.92, .04045)
+    curve = _fixed(gamma) if gamma else _fixed(2.4, 1/1.055, .055/1.055, 1/12.92, .04045)
     curve = b'para'+bytes(4)+struct.pack('>HH', 0 if gamma else 3, 0)+curve
-    tags = [(b'wtpt', b'XYZ '+bytes(4)+fixed(*_d50))]
+    tags = [(b'wtpt', b'XYZ '+bytes(4)+_fixed(*_d50))]
     for name,xyz in zip((b'r', b'g', b'b'), colours):
-        tags.append((name+b'XYZ', b'XYZ '+bytes(4)+fixed(*xyz)))
+        tags.append((name+b'XYZ', b'XYZ '+bytes(4)+_fixed(*xyz)))
         tags.append((name+b'TRC', curve))
-    at,table = 132+12*len(tags),b''
+    table = b''
+    end = 132+12*len(tags) # Of the table; the contents follow
     for name,body in tags:
-        table += name+struct.pack('>II', at, len(body))
-        at += len(body)
-    head = struct.pack('>I4xI', at, 0x04000000)+b'mntrRGB XYZ '+bytes(12)+b'acsp'+bytes(28)+fixed(*_d50)+bytes(48)
+        table += name+struct.pack('>II', end, len(body))
+        end += len(body)
+    head = struct.pack('>I4xI', end, 0x04000000)+b'mntrRGB XYZ '+bytes(12)+b'acsp'+bytes(28)+_fixed(*_d50)+bytes(48)
     return head+struct.pack('>I', len(tags))+table+b''.join(body for _,body in tags)
 
 def _profile_by_number(primaries, transfer, matrix=0, full=1):
     "ICC profile for the numbers of ITU-T H.273; None for those of a television's range or of a brighter screen"
-    if not full or primaries not in _primaries or transfer not in _curves: return None
-    return _profile(_primaries[primaries], _curves[transfer])
+    if not full or primaries not in _primaries or transfer not in _gammas: return None
+    return _profile(_primaries[primaries], _gammas[transfer])
 
 # %% ../nbs/00_photo.ipynb #9a1c0e1f
 def _avif_profile(
@@ -270,8 +288,16 @@ def _avif_profile(
     return _profile_by_number(box[1], 13 if box[3] in (1, 2, 6) else box[3])
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0f
-_srgb,_lab = ImageCms.createProfile('sRGB'),ImageCms.createProfile('LAB')
+_srgb = ImageCms.createProfile('sRGB')
+_lab = ImageCms.createProfile('LAB')
 _spaces = dict(RGB='RGB', GRAY='L', CMYK='CMYK') # Of a profile -> mode of Pillow
+
+def _changes_colours(transform):
+    "Does a transform of RGB move any of a few colours by more than two steps?"
+    steps = np.arange(0, 256, 51, 'uint8')
+    probe = Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(6, 36, 3))
+    difference = np.asarray(ImageCms.applyTransform(probe, transform), int)-np.asarray(probe)
+    return abs(difference).max()>2
 
 @lru_cache(8) # A CMYK profile takes 30 ms
 def _transform(
@@ -285,10 +311,8 @@ def _transform(
         first = 'LAB' if mode=='LAB' else _spaces.get(source.profile.xcolor_space.strip())
         if first!=mode and (first,mode)!=('RGB','L'): return None
         transform = ImageCms.buildTransform(source, _srgb, first, 'RGB', ImageCms.Intent.PERCEPTUAL)
-        if first!='RGB': return first,transform
-        probe = Image.fromarray(np.stack(np.meshgrid(*[np.arange(0, 256, 51, 'uint8')]*3), -1).reshape(6, 36, 3))
-        off = np.asarray(ImageCms.applyTransform(probe, transform), int)-np.asarray(probe)
-        return (first,transform) if abs(off).max()>2 else None
+        if first!='RGB' or _changes_colours(transform): return first,transform
+        return None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError): return None
 
 # %% ../nbs/00_photo.ipynb #9a1c0e11
@@ -312,115 +336,135 @@ def _eight_bits(img, black, white):
     return Image.fromarray(((a-black)*(255/(white-black))).clip(0, 255).round().astype('uint8'))
 
 # %% ../nbs/00_photo.ipynb #2b9034db
-def _rgb(
+def _to_srgb(
     img:Image.Image,    # Of any mode
     profile:bytes|None, # ICC
     ends:tuple|None,    # Values of black and white, where it has more than 8 bits
 )->Image.Image:         # RGB, in the colours of sRGB
     "`img` as a browser shows it"
     if ends: img = _eight_bits(img, *ends)
-    clear = img.has_transparency_data
-    if clear: img = img.convert('LA' if img.mode=='LA' else 'RGBA')
+    is_transparent = img.has_transparency_data
+    if is_transparent: img = img.convert('LA' if img.mode=='LA' else 'RGBA')
     elif img.mode not in ('RGB', 'L', 'CMYK', 'LAB'): img = img.convert('RGB')
-    plain = img.convert(img.mode[:-1]) if clear else img
-    if do := _transform(profile, plain.mode): plain = ImageCms.applyTransform(plain.convert(do[0]), do[1])
-    elif plain.mode!='RGB': plain = plain.convert('RGB')
-    if not clear: return plain
+    opaque = img.convert(img.mode[:-1]) if is_transparent else img
+    conversion = _transform(profile, opaque.mode)
+    if conversion:
+        mode,transform = conversion
+        opaque = ImageCms.applyTransform(opaque.convert(mode), transform)
+    elif opaque.mode!='RGB': opaque = opaque.convert('RGB')
+    if not is_transparent: return opaque
     white = Image.new('RGB', img.size, 'white')
-    white.paste(plain, mask=img.getchannel('A'))
+    white.paste(opaque, mask=img.getchannel('A'))
     return white
 
-def _small_rgb(
+def _to_small_srgb(
     img:Image.Image,    # Fully read
     profile:bytes|None, # ICC
     side:int,           # px
 )->Image.Image:         # RGB, with no side over `side`
     "`img` made small, as a browser shows it"
     ends = _black_and_white(img) if img.mode.startswith(('I', 'F')) else None
-    by,rows = max(1, max(img.size)//(2*side)),max(1, 2**22//img.width)
-    if rows>=img.height: out = _rgb(img, profile, ends)
+    factor = max(1, max(img.size)//(2*side)) # By which each strip is reduced
+    rows = max(1, 2**22//img.width)          # Of a strip
+    if rows>=img.height: out = _to_srgb(img, profile, ends)
     else:
-        rows = max(by, rows//by*by)
-        out = Image.new('RGB', [-(-o//by) for o in img.size])
+        rows = max(factor, rows//factor*factor)
+        out = Image.new('RGB', [math.ceil(o/factor) for o in img.size])
         for top in range(0, img.height, rows):
             strip = img.crop((0, top, img.width, min(top+rows, img.height)))
-            out.paste(_rgb(strip, profile, ends).reduce(by), (0, top//by))
+            out.paste(_to_srgb(strip, profile, ends).reduce(factor), (0, top//factor))
     if out is img: out = out.copy()
     out.thumbnail((side,side))
     return out
 
 # %% ../nbs/00_photo.ipynb #9a1c0e14
-_to = Image.Transpose
-_turns = {2:_to.FLIP_LEFT_RIGHT, 3:_to.ROTATE_180, 4:_to.FLIP_TOP_BOTTOM, 5:_to.TRANSPOSE, 6:_to.ROTATE_270, 7:_to.TRANSVERSE, 8:_to.ROTATE_90}
+_flips = Image.Transpose
+_orientations = {2:_flips.FLIP_LEFT_RIGHT, 3:_flips.ROTATE_180, 4:_flips.FLIP_TOP_BOTTOM, 5:_flips.TRANSPOSE,
+    6:_flips.ROTATE_270, 7:_flips.TRANSVERSE, 8:_flips.ROTATE_90}
 
-def _turn(
+def _orientation(
     img:Image.Image, # As opened
 ):                   # An `Image.Transpose`, or None for a photo that is upright
     "How to turn `img`: by its EXIF alone, which Chromium ignores in a WebP; notes that make no sense turn nothing"
     if img.format=='WEBP': return None
     try:
-        if img.format=='TIFF': return _turns.get(img.tag_v2.get(274))
+        if img.format=='TIFF': return _orientations.get(img.tag_v2.get(274))
         note = img.info['exif'].removeprefix(b'Exif\0\0')
         tags = TiffImagePlugin.ImageFileDirectory_v2(note[:8])
         file = BytesIO(note)
         file.seek(tags.next)
         tags.load(file)
         is_one_short = tags.tagtype.get(274)==TiffTags.SHORT and len(tags._tagdata[274])==2 # As Chromium has it
-        return _turns.get(tags[274]) if is_one_short else None
+        return _orientations.get(tags[274]) if is_one_short else None
     except Exception: return None # The pixels are whole, and that is what counts
 
 # %% ../nbs/00_photo.ipynb #9a1c0e16
+def _halvings(head):
+    "How often a JPEG 2000 was halved, by the marker before its coding style; 0 where it isn't in `head`"
+    start = head.find(b'\xff\x52')
+    return head[start+9] if 0<=start<len(head)-9 else 0
+
 def _reduce(
     img:Image.Image, # Not read yet
     side:int,        # px that the longer side needs
     head:bytes,      # Start of the file
 ):
     "Have a JPEG or a JPEG 2000 decoded at a fraction of its size, where that leaves enough"
-    need = [max(-(-o*side//max(img.size)), min(o, side//4)) for o in img.size] # A long photo keeps some height
+    longest = max(img.size)
+    need = [max(math.ceil(o*side/longest), min(o, side//4)) for o in img.size] # A long photo keeps some height
     if img.format in ('JPEG', 'MPO'): img.draft(None, need)
     if img.format!='JPEG2000': return
-    at = head.find(b'\xff\x52') # The marker before the coding style, which says how often the photo was halved
-    halved = head[at+9] if 0<=at<len(head)-9 else 0
-    times = min(halved, max(0, min(o//n for o,n in zip(img.size, need)).bit_length()-1))
+    possible = min(o//n for o,n in zip(img.size, need)).bit_length()-1
+    times = min(_halvings(head), max(0, possible))
     img.reduce = times
     left = img.width*img.height>>(2*times)
     if left>max_pixels//4: raise PhotoError(f'a JPEG 2000 that decodes to {left:,} pixels at least; save it as a JPEG')
 
-def _jpeg(data, side):
-    "A JPEG, decoded"
-    img = _open(BytesIO(data), ['JPEG'])
+def _decode_jpeg(data, side):
+    "The pixels of a JPEG, at a fraction of its size"
+    img = _open_image(BytesIO(data), ['JPEG'])
     _reduce(img, side, b'')
     img.load()
     return img
 
 def _has_all_scans(data):
     "Whether the scans of a JPEG bring all 64 coefficients of each component to their last bit"
-    components,missing = b'',{}
+    components = b''
+    missing_bits = {} # (component, coefficient) -> bits that are still to come
     for marker,body,_ in _segments(data):
         if marker in (b'\xc0', b'\xc1', b'\xc2'): components = body[6::3]
         if marker!=b'\xda' or len(body)<4+2*body[0]: continue
         first,last,bits = body[1+2*body[0]:4+2*body[0]]
-        for c in body[1:1+2*body[0]:2]: missing.update({(c,k):bits&15 for k in range(first, last+1)})
-    return len(components)>0 and all(missing.get((c,k))==0 for c in components for k in range(64))
+        for component in body[1:1+2*body[0]:2]:
+            for k in range(first, last+1): missing_bits[component,k] = bits&15
+    if not components: return False
+    return all(missing_bits.get((component,k))==0 for component in components for k in range(64))
 
 # %% ../nbs/00_photo.ipynb #9a1c0e21
-def _without_end(
+_endings = [bytes(range(k, 255, k)) for k in (5, 7, 11)]+[16*b'\xff\0'] # Varied bits, and nothing but ones
+
+def _possible_endings(data):
+    "Bytes that could have come next in the last scan of a JPEG"
+    yield from _endings
+    if b'\xff\xdd' not in data: return
+    for marker in range(0xd0, 0xd8): yield b'\xff'+bytes([marker])+_endings[0] # The next part of the scan may start here
+
+def _complete(
     data:bytes,        # JPEG
     side:int,          # px
 )->Image.Image|None:   # None where pixels are missing
     "A JPEG that has all but its last two bytes"
-    data,end = data.removesuffix(b'\xff'),b'\xff\xd9'
+    data = data.removesuffix(b'\xff')
+    end = b'\xff\xd9'
     if not _has_all_scans(data): return None
-    img = _jpeg(data+end, side)
+    img = _decode_jpeg(data+end, side)
     pixels = img.tobytes()
-    more = [bytes(range(k, 255, k)) for k in (5, 7, 11)]+[16*b'\xff\0'] # Varied bits, and nothing but ones
-    restarts = range(0xd0, 0xd8) if b'\xff\xdd' in data else () # The next part of the scan may start here
-    more += [b'\xff'+bytes([o])+more[0] for o in restarts]
-    if any(_jpeg(data+o+end, side).tobytes()!=pixels for o in more): return None
+    for more in _possible_endings(data):
+        if _decode_jpeg(data+more+end, side).tobytes()!=pixels: return None
     return img
 
 # %% ../nbs/00_photo.ipynb #9a1c0e17
-def _source(src):
+def _open_source(src):
     "A file to read from; a path is opened only where it cannot make you wait"
     if isinstance(src, (bytes, bytearray, memoryview)): return BytesIO(src)
     if not isinstance(src, (str, Path)): return src
@@ -428,24 +472,26 @@ def _source(src):
     if not Path(src).is_file(): raise PhotoError('a folder or a device, not a file')
     return open(src, 'rb')
 
-def _begin(
+def _read_headers(
     file,     # Open file
     side:int, # px that the longer side needs
 )->Image.Image:
     "What the headers of `file` say, checked; no pixel is decoded yet"
     file.seek(0)
-    head,profile,pixels = file.read(2**16),None,file
+    head = file.read(2**16)
     file.seek(0)
+    pixels = file
+    profile = None
     if head.startswith(b'\xff\xd8'):
         data = file.read()
-        _check_jpeg(data)
+        _check_jpeg_size(data)
         _check_scans(data)
     if head.startswith(b'\0\0\1\0'): _check_icon(file.read())
     if head.startswith(b'\x89PNG\r\n\x1a\n'):
         data,profile = _clean_png(file.read())
         pixels = BytesIO(data)
     file.seek(0)
-    img = _open(pixels, _formats_for(head[:64]))
+    img = _open_image(pixels, _formats_for(head[:64]))
     if img.format=='AVIF': img.info.setdefault('icc_profile', _avif_profile(head))
     if img.format=='PNG': img.info['icc_profile'] = profile
     _check_size(*img.size, img.format)
@@ -455,15 +501,15 @@ def _begin(
     return img
 
 # %% ../nbs/00_photo.ipynb #9a1c0e1d
-def _load(img, file, side):
+def _decode(img, file, side):
     "`img`, fully read"
     try: img.load()
     except OSError as e:
         if not file or img.format not in ('JPEG', 'MPO') or 'truncated' not in str(e): raise
         file.seek(0)
-        whole = _without_end(file.read(), side)
-        if whole is None: raise
-        return whole
+        completed = _complete(file.read(), side)
+        if completed is None: raise
+        return completed
     return img
 
 # %% ../nbs/00_photo.ipynb #9a1c0e19
@@ -479,10 +525,10 @@ def _problem(
         return f'far too many pixels; at most {max_pixels:,} are opened here; save it smaller first'
     if isinstance(e, Image.UnidentifiedImageError): return 'not a photo (no image format that is known here)'
     if not kind and isinstance(e, OSError) and e.strerror: return f'cannot be read ({e.strerror})'
-    what = kind or 'photo'
-    why = error_text(e)
-    if 'truncated' in why.lower(): return f'a truncated {what} (only {size:,} bytes came)'
-    return f'a damaged {what} ({why})'
+    kind = kind or 'photo'
+    text = error_text(e)
+    if 'truncated' in text.lower(): return f'a truncated {kind} (only {size:,} bytes came)'
+    return f'a damaged {kind} ({text})'
 
 def open_photo(
     src,                  # Path, bytes, open file or Pillow image
@@ -490,18 +536,22 @@ def open_photo(
     side:int=stored_side, # px; a larger photo is made smaller, as early as its format can
 )->Image.Image:           # Upright, RGB, in the colours of sRGB, no side over `side`; first frame of an animation
     "Open a photo as a browser shows it, or raise `PhotoError` on all that is no whole photo"
-    is_path,is_image = isinstance(src, (str, Path)),isinstance(src, Image.Image)
-    name,size,kind,img,file = name or (str(src) if is_path else 'the photo'),0,'',None,None
+    is_path = isinstance(src, (str, Path))
+    if not name: name = str(src) if is_path else 'the photo'
+    kind = ''
+    size = 0
+    img = None
+    file = None
     try:
-        if is_image: img = src
+        if isinstance(src, Image.Image): img = src
         else:
-            file = _source(src)
+            file = _open_source(src)
             size = file.seek(0, 2)
             if not size: raise PhotoError('an empty file')
-            img = _begin(file, side)
+            img = _read_headers(file, side)
         kind = img.format or 'photo'
         _check_size(*img.size, img.format)
-        img = _load(img, file, side)
+        img = _decode(img, file, side)
         return _upright_rgb(img, side)
     except Exception as e: problem = _problem(e, kind, size) # A decoder may raise anything
     finally:
@@ -511,9 +561,9 @@ def open_photo(
 
 def _upright_rgb(img, side):
     "What `open_photo` gives back of a photo that is read"
-    out = _small_rgb(img, img.info.get('icc_profile'), side)
-    turn = _turn(img)
-    if turn is not None: out = out.transpose(turn) # The first of them is 0
+    out = _to_small_srgb(img, img.info.get('icc_profile'), side)
+    orientation = _orientation(img)
+    if orientation is not None: out = out.transpose(orientation) # The first of them is 0
     out.info = {} # The profile is used up, and so is the note on how the camera was held
     return out
 
@@ -568,10 +618,10 @@ def resize_for_model(
     return np.asarray(squeeze(img, size).crop((edge, edge, edge+size, edge+size)))
 
 # %% ../nbs/00_photo.ipynb #e4a74705
-def _plain(
+def _plain_suffix(
     data:bytes, # A photo that `open_photo` opens
 )->str|None:    # File ending; None where it has to be written anew
-    "Whether every program sees in `data` what `open_photo` does"
+    "The ending of a photo in which every program sees what `open_photo` does"
     try:
         raw = Image.open(BytesIO(data), formats=['JPEG','PNG','WEBP'])
         if raw.format=='MPO' or raw.mode not in ('RGB','L') or raw.has_transparency_data: return None
@@ -593,123 +643,129 @@ def storable(
     except PhotoError:
         if whole: raise
         return data, 'jpg', '', ''
-    if ext := _plain(data): return data, ext, *img.size
+    suffix = _plain_suffix(data)
+    if suffix: return data, suffix, *img.size
     return jpeg(img), 'jpg', *img.size
 
-# %% ../nbs/00_photo.ipynb #0091808e
-from PIL import Image,ImageOps
-from .core import PhotoError
-
 # %% ../nbs/00_photo.ipynb #131bb324
-def _thumb(src, size=96):
-    "`src` as a square picture, and '' or why it cannot be opened"
+def _tile(src, size=96):
+    "`src` as a square picture, and '' or the note that it cannot be opened"
     try: return ImageOps.pad(open_photo(src), (size,size), color='white'),''
     except PhotoError: return Image.new('RGB', (size,size), '#bbbbbb'),'cannot\nbe opened'
 
+def _sheet_rows(photos, captions, n):
+    "(label or '', photos, captions) of each row of a sheet"
+    if isinstance(photos, dict): return [(label, files[:n], []) for label,files in photos.items()]
+    return [('', photos[i:i+n], captions[i:i+n]) for i in range(0, len(photos), n)]
+
 def photo_sheet(
-    photos:dict|list, # label -> photos, a row for each, or only photos: paths, bytes or Pillow images
-    captions:list=None,  # A line under each photo
+    photos:dict|list,    # label -> photos, a row for each, or only photos: paths, bytes or Pillow images
+    captions:list=None,  # A line under each of the photos in a list
     n:int=8,             # Photos in a row
     title:str='',        # What to see
 ):                       # Matplotlib figure
     "A sheet of small photos; a grey cell says that one cannot be opened"
     from matplotlib import pyplot as plt
-    if isinstance(photos, dict): rows = {label: files[:n] for label,files in photos.items()}
-    else: rows = {i: photos[i:i+n] for i in range(0, len(photos), n)}
-    lines = max((str(o).count('\n')+1 for o in captions or []), default=0)
-    high = len(rows)*(1+.16*lines)+.4
-    fig,axs = plt.subplots(max(len(rows), 1), n, figsize=(n, high), dpi=72, squeeze=False, layout='constrained')
+    captions = captions or []
+    rows = _sheet_rows(photos, captions, n)
+    caption_lines = max((str(o).count('\n')+1 for o in captions), default=0)
+    height = len(rows)*(1+.16*caption_lines)+.4
+    fig,axs = plt.subplots(max(len(rows), 1), n, figsize=(n, height), dpi=72, squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set_axis_off()
-    for axes,(name,row) in zip(axs, rows.items()):
-        if isinstance(name, str): axes[0].text(-.1, .5, name, ha='right', va='center', transform=axes[0].transAxes)
-        for i,(ax,f) in enumerate(zip(axes, row)):
-            img,why = _thumb(f)
+    for axes,(label,files,texts) in zip(axs, rows):
+        if label: axes[0].text(-.1, .5, label, ha='right', va='center', transform=axes[0].transAxes)
+        for ax,file in zip(axes, files):
+            img,note = _tile(file)
             ax.imshow(img)
-            ax.text(48, 48, why, ha='center', va='center', fontsize=7)
-            if captions: ax.text(48, 100, captions[name+i], ha='center', va='top', fontsize=7)
+            ax.text(48, 48, note, ha='center', va='center', fontsize=7)
+        for ax,text in zip(axes, texts): ax.text(48, 100, text, ha='center', va='top', fontsize=7)
     fig.suptitle(title or 'Which of these do not belong in their row?', fontsize=10)
     plt.close(fig)
     return fig
-
-# %% ../nbs/00_photo.ipynb #5a4db004
-import json,os,subprocess,sys
-from io import BytesIO
-
-from PIL import Image
-from .core import PhotoError
-
-# %% ../nbs/00_photo.ipynb #5a4db006
-max_memory,max_seconds = 2**30,15 # Bytes and time for one photo
-
-def _is_small(data):
-    "A JPEG as a browser makes it: small, and without the many passes of a progressive one"
-    try: img = Image.open(BytesIO(data), formats=['JPEG'])
-    except Exception: return False # `open_photo` says what it is
-    return len(data)<=2**20 and max(img.size)<=stored_side and not img.info.get('progressive')
-
-# %% ../nbs/00_photo.ipynb #5a4db00b
-def main():
-    "What runs in the process: name and photo on standard input, size and pixels, or a sentence, on standard output"
-    if sys.platform.startswith('linux'):
-        import resource
-        resource.setrlimit(resource.RLIMIT_DATA, (max_memory, max_memory))
-    name = json.loads(sys.stdin.buffer.readline())
-    try:
-        img = open_photo(sys.stdin.buffer.read(), name)
-        said = dict(size=img.size)
-    except PhotoError as e: said = dict(problem=str(e))
-    except MemoryError: said = dict(problem=f'{name}: takes more memory than a photo may')
-    sys.stdout.buffer.write(json.dumps(said).encode()+b'\n')
-    if 'size' in said: sys.stdout.buffer.write(img.tobytes())
-
-# %% ../nbs/00_photo.ipynb #5a4db007
-def open_small(
-    data:bytes, # A photo, or anything else that a stranger sends
-    name:str,   # What to call it in an error
-)->Image.Image: # Upright, RGB, of `stored_side` at most
-    "Open a photo as small as a page shows it, or raise `PhotoError`; what may be costly is opened in a process of its own"
-    if _is_small(data): return open_photo(data, name)
-    cmd = [sys.executable, '-c', 'from eyewear.photo import main; main()']
-    env = {**os.environ, 'OPENBLAS_NUM_THREADS':'1'} # numpy keeps 40 MB for each core otherwise, and a workstation has many
-    try: res = subprocess.run(cmd, input=json.dumps(name).encode()+b'\n'+data, capture_output=True, timeout=max_seconds, env=env)
-    except subprocess.TimeoutExpired: raise PhotoError(f'{name}: takes more than {max_seconds} seconds to open') from None
-    said,_,pixels = res.stdout.partition(b'\n')
-    if not said: raise PhotoError(f'{name}: cannot be opened here (its decoder ended with status {res.returncode})')
-    said = json.loads(said)
-    if 'problem' in said: raise PhotoError(said['problem'])
-    return Image.frombytes('RGB', said['size'], pixels)
-
-# %% ../nbs/00_photo.ipynb #8184b501
-from concurrent.futures import ThreadPoolExecutor
 
 # %% ../nbs/00_photo.ipynb #d005e286
 def looks(
     img:Image.Image, # Photo, RGB
 )->dict:             # grey and sharp (0 to 255), short (px), long (ratio of the sides, 1 or more)
     "Four numbers that tell whether a photo is of any use"
-    g = img.convert('L')
-    g.thumbnail((256,256))
-    a = np.asarray(g, dtype=np.float32)
-    lap = 4*a[1:-1,1:-1]-a[:-2,1:-1]-a[2:,1:-1]-a[1:-1,:-2]-a[1:-1,2:]
-    return dict(grey=float(a.mean()), sharp=float(lap.std()) if lap.size else 0., short=min(img.size), long=max(img.size)/min(img.size))
+    grey = img.convert('L')
+    grey.thumbnail((256,256))
+    a = np.asarray(grey, dtype=np.float32)
+    laplacian = 4*a[1:-1,1:-1]-a[:-2,1:-1]-a[2:,1:-1]-a[1:-1,:-2]-a[1:-1,2:]
+    sharp = float(laplacian.std()) if laplacian.size else 0.
+    return dict(grey=float(a.mean()), sharp=sharp, short=min(img.size), long=max(img.size)/min(img.size))
 
 # %% ../nbs/00_photo.ipynb #ff568c8d
 def odd_look(
     img:Image.Image, # Photo, RGB
 )->str:              # '' where nothing is wrong
     "Why a photo is of little use, as far as can be seen on it"
-    o = looks(img)
-    if o['short']<64: return f"tiny ({img.width} x {img.height})"
-    if o['long']>3: return f"very long ({img.width} x {img.height})"
-    if o['grey']<15: return f"too dark (mean grey {o['grey']:.0f} of 255)"
-    if o['sharp']<3: return f"blurred (sharpness {o['sharp']:.1f})"
+    found = looks(img)
+    if found['short']<64: return f"tiny ({img.width} x {img.height})"
+    if found['long']>3: return f"very long ({img.width} x {img.height})"
+    if found['grey']<15: return f"too dark (mean grey {found['grey']:.0f} of 255)"
+    if found['sharp']<3: return f"blurred (sharpness {found['sharp']:.1f})"
     return ''
+
+def _odd_look_of_file(file):
+    "`odd_look` of the photo at a path"
+    try: return odd_look(open_photo(file))
+    except PhotoError: return '' # Found before, by another rule
 
 def odd_looks(
     files:list, # Photos, as paths
 )->dict:        # path -> why, for those that are odd
     "Photos that are of little use, as far as can be seen on them"
-    def why(f):
-        try: return odd_look(open_photo(f))
-        except PhotoError: return '' # Found before, by another rule
-    with ThreadPoolExecutor(os.cpu_count()) as pool: return {f:o for f,o in zip(files, pool.map(why, files)) if o}
+    with ThreadPoolExecutor(os.cpu_count()) as pool: reasons = pool.map(_odd_look_of_file, files)
+    return {file:reason for file,reason in zip(files, reasons) if reason}
+
+# %% ../nbs/00_photo.ipynb #5a4db006
+max_memory = 2**30 # Bytes, for one photo in a process of its own
+max_seconds = 15   # For the same
+
+def _is_small(data):
+    "Is it a JPEG as a browser makes it: small, and without the many passes of a progressive one?"
+    try: img = Image.open(BytesIO(data), formats=['JPEG'])
+    except Exception: return False # `open_photo` says what it is
+    return len(data)<=2**20 and max(img.size)<=stored_side and not img.info.get('progressive')
+
+# %% ../nbs/00_photo.ipynb #5a4db00b
+def _open_stdin():
+    "Open the photo on standard input; the first line in and out is JSON"
+    if sys.platform.startswith('linux'):
+        import resource
+        resource.setrlimit(resource.RLIMIT_DATA, (max_memory, max_memory))
+    name = json.loads(sys.stdin.buffer.readline())
+    try:
+        img = open_photo(sys.stdin.buffer.read(), name)
+        head = dict(size=img.size)
+        pixels = img.tobytes()
+    except PhotoError as e:
+        head = dict(problem=str(e))
+        pixels = b''
+    sys.stdout.buffer.write(json.dumps(head).encode()+b'\n'+pixels)
+
+# %% ../nbs/00_photo.ipynb #5a4db007
+def _run_sandbox(data, name):
+    "What the process writes about the photo `data`"
+    env = {**os.environ, 'OPENBLAS_NUM_THREADS':'1'} # numpy keeps 40 MB for each core otherwise, and a workstation has many
+    command = [sys.executable, '-m', 'eyewear.photo']
+    message = json.dumps(name).encode()+b'\n'+data
+    try: result = subprocess.run(command, input=message, capture_output=True, timeout=max_seconds, env=env)
+    except subprocess.TimeoutExpired: raise PhotoError(f'{name}: takes more than {max_seconds} seconds to open') from None
+    if result.stdout: return result.stdout
+    raise PhotoError(f'{name}: cannot be opened here (its decoder ended with status {result.returncode})')
+
+def open_small(
+    data:bytes, # A photo, or anything else that a stranger sends
+    name:str,   # What to call it in an error
+)->Image.Image: # Upright, RGB, of `stored_side` at most
+    "Open a photo as small as a page shows it, or raise `PhotoError`; what may be costly is opened in a process of its own"
+    if _is_small(data): return open_photo(data, name)
+    head,_,pixels = _run_sandbox(data, name).partition(b'\n')
+    head = json.loads(head)
+    if 'problem' in head: raise PhotoError(head['problem'])
+    return Image.frombytes('RGB', head['size'], pixels)
+
+# %% ../nbs/00_photo.ipynb #6467ac84
+if __name__=='__main__': _open_stdin()

@@ -255,10 +255,10 @@ from PIL import Image
 from eyewear.page.widgets import Correct
 c = Correct(sys.argv[1], ["cups","plates"])
 c.show(Image.new("RGB", (9,9)), "cups")
-c.which.value = "plates"
+c.right_label.value = "plates"
 c.agree.value = True
 c.btn_send.click()
-print(c.said.value)'''
+print(c.status.value)'''
 
 def test_correction_that_cannot_be_kept_is_a_line_for_the_owner(tmp_path):
     "Fresh process: nothing else has set up a log there"
@@ -323,7 +323,7 @@ def test_refused_photo_keeps_its_sentence_alone(model):
 def ready_to_correct(model, folder):
     "The page after a photo, with the right label chosen"
     page = came(classifier_app(model, corrections=folder))
-    page.correct.which.value = 'VR'
+    page.correct.right_label.value = 'VR'
     return page
 
 @pytest.mark.parametrize('forged', [1, 'true', [0], 1.0])
@@ -331,10 +331,10 @@ def test_consent_is_a_plain_yes(model, tmp_path, forged):
     page = ready_to_correct(model, tmp_path/'kept')
     with suppress(Exception): page.correct.agree.set_state(dict(value=forged))
     page.correct.btn_send.click()
-    assert 'Tick the box' in page.correct.said.value and not list((tmp_path/'kept').glob('*/*.jpg'))
+    assert 'Tick the box' in page.correct.status.value and not list((tmp_path/'kept').glob('*/*.jpg'))
     page.correct.agree.set_state(dict(value=True))
     page.correct.btn_send.click()
-    assert 'Thank you' in page.correct.said.value
+    assert 'Thank you' in page.correct.status.value
 
 def test_correction_that_fails_in_any_way_is_a_sentence(model, tmp_path, monkeypatch, caplog):
     page = ready_to_correct(model, tmp_path/'kept')
@@ -342,7 +342,7 @@ def test_correction_that_fails_in_any_way_is_a_sentence(model, tmp_path, monkeyp
     def broken(*args): raise RuntimeError('/srv/secret is full')
     monkeypatch.setattr('eyewear.page.widgets.keep_correction', broken)
     page.correct.btn_send.click()
-    assert 'could not be kept here' in page.correct.said.value and '/srv/secret is full' in caplog.text
+    assert 'could not be kept here' in page.correct.status.value and '/srv/secret is full' in caplog.text
 
 def test_many_labels_have_a_short_title():
     assert page_title(['cups','plates']) == 'Cups or plates?'

@@ -1,10 +1,22 @@
 "Every host's files, tried by a stand-in: a fresh folder, a fresh environment, a portrait through a real browser. And a model by address."
-import hashlib, http.server, json, os, re, shutil, signal, socket, subprocess, sys, threading, time
+import hashlib
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import ProxyHandler, build_opener
-import pytest, yaml
+import pytest
+import yaml
 from eyewear import predict as fetchmodel
 from eyewear.core import ModelError
 from eyewear.predict import Classifier, find_model
@@ -16,15 +28,16 @@ pytestmark = pytest.mark.skipif(os.name != 'posix', reason='hosts are Linux')
 get = build_opener(ProxyHandler({})).open
 
 def ask(page, file):
-    "Give the page a photo; label and probability that it answers with. No other place here knows the buttons of the page"
+    "Give the page a photo; label and probability that it answers with. No other function here knows the buttons of the page"
     page.get_by_role('button', name='Classify').wait_for(timeout=120_000)
-    with page.expect_file_chooser() as fc: page.get_by_role('button', name=re.compile('Upload|photo', re.I)).first.click()
-    fc.value.set_files(file)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role('button', name=re.compile('Upload|photo', re.I)).first.click()
+    chooser.value.set_files(file)
     page.locator('img[src^="data:"], img[src^="blob:"]').first.wait_for(timeout=60_000)
     page.get_by_role('button', name='Classify').click()
-    said = page.get_by_text(re.compile(r'^Prediction: .+; Probability: [\d.]+')).first
-    said.wait_for(timeout=60_000)
-    return re.match(r'Prediction: (.+); Probability: ([\d.]+)', said.inner_text()).groups()
+    answer = page.get_by_text(re.compile(r'^Prediction: .+; Probability: [\d.]+')).first
+    answer.wait_for(timeout=60_000)
+    return re.match(r'Prediction: (.+); Probability: ([\d.]+)', answer.inner_text()).groups()
 
 # -- What all share: a model, a portrait, an environment
 
@@ -43,20 +56,22 @@ def portrait(place):
     return place/'portrait.png'
 
 @pytest.fixture(scope='module')
-def answers(browser, model, portrait):
+def check_answer(browser, model, portrait):
     "Open an address, ask about the portrait, compare with what the model says"
-    want = Classifier(model)(portrait)
+    expected = Classifier(model)(portrait)
     def check(url):
         page = browser.new_page()
         page.goto(url)
         label, prob = ask(page, portrait)
         page.close()
-        assert label == want.label and float(prob) == pytest.approx(want.prob, abs=.02)
+        assert label == expected.label
+        assert float(prob) == pytest.approx(expected.prob, abs=.02)
     return check
 
-def bare(**kw):
+def clean_env(**kw):
     "The environment of this process without what would lead back to this checkout"
-    return {k: v for k, v in os.environ.items() if not k.startswith(('EYEWEAR_', 'JUPYTER_')) and k not in ('PYTHONPATH', 'PORT')} | kw
+    prefixes = 'EYEWEAR_', 'JUPYTER_', 'PYTHONPATH', 'PORT'
+    return {k: v for k, v in os.environ.items() if not k.startswith(prefixes)} | kw
 
 PIP = '''#!/bin/sh
 # uv in the place of pip: as fast as its cache
@@ -67,80 +82,99 @@ exec "{uv}" pip "$@"
 @pytest.fixture(scope='module')
 def venv(place):
     "The one fresh environment of this file, empty at first; in it `pip` is uv"
-    uv, path = Path(sys.executable).parent/'uv', place/'venv'
+    uv = Path(sys.executable).parent/'uv'
+    path = place/'venv'
     if not uv.exists(): pytest.skip('uv is not installed: pip install eyewear[dev]')
     subprocess.run([uv, 'venv', '-q', '--python', sys.executable, path], check=True)
     (path/'bin'/'pip').write_text(PIP.format(uv=uv))
     (path/'bin'/'pip').chmod(0o755)
     return dict(VIRTUAL_ENV=str(path), PATH=f'{path}/bin:{os.environ["PATH"]}', HOME=str(place))
 
+def shell(cmd, cwd, env):
+    "Run a line of shell; its output, errors included, is in `stdout`"
+    pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.run(['sh', '-c', cmd], cwd=cwd, env=env, text=True, **pipes)
+
 # -- A Dockerfile without Docker
 
-def steps(file):
-    "Instruction and argument of each step of a Dockerfile"
-    lines = [l for l in file.read_text().replace('\\\n', ' ').splitlines() if l.strip() and not l.startswith('#')]
-    return [l.split(None, 1) for l in lines]
+class Image:
+    "Carries out a Dockerfile below the folder `root`, without Docker; what needs the system's administrator is passed over aloud"
+    def __init__(self, context, root, venv, dockerfile='deploy/Dockerfile', **args):
+        self.context, self.root, self.args = context, root, args
+        self.cwd = root
+        self.env = clean_env(**venv)
+        self.log = ''
+        self.rc = 0
+        lines = (context/dockerfile).read_text().replace('\\\n', ' ').splitlines()
+        for line in lines:
+            if not line.strip() or line.startswith('#'): continue
+            instruction, arg = line.split(None, 1)
+            getattr(self, f'do_{instruction.lower()}')(arg)
+            if self.rc: break
 
-def copied(src, dst):
-    "COPY of one thing: a folder's content, a file into a folder"
-    if src.is_dir(): return shutil.copytree(src, dst, dirs_exist_ok=True)
-    dst.mkdir(parents=True, exist_ok=True)
-    shutil.copy(src, dst)
+    def do_from(self, arg): pass
+    do_user = do_expose = do_from
 
-def build(context, root, venv, dockerfile='deploy/Dockerfile', **args):
-    "Carry out the Dockerfile of `context` below the folder `root`; what needs the system's administrator is passed over aloud"
-    image = SimpleNamespace(cwd=root, env=bare(**venv), args=args, log='', rc=0)
-    def sh(cmd): return subprocess.run(['sh', '-c', cmd], cwd=image.cwd, env=image.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for do, arg in steps(context/dockerfile):
-        if do == 'WORKDIR':
-            image.cwd = root/arg.lstrip('/')
-            image.cwd.mkdir(parents=True)
-        elif do == 'COPY':
-            *src, dst = arg.split()
-            for o in src: copied(context/o, image.cwd/dst)
-        elif do == 'ARG': image.env[arg] = args.get(arg, '')
-        elif do == 'ENV':
-            for k, v in re.findall(r'(\w+)=(\S*)', arg): image.env[k] = re.sub(r'\$(\w+)', lambda m: image.env[m[1]], v).replace('/home/', f'{root}/home/')
-        elif do == 'RUN' and 'useradd' in arg:
+    def do_workdir(self, arg):
+        self.cwd = self.root/arg.lstrip('/')
+        self.cwd.mkdir(parents=True)
+
+    def do_copy(self, arg):
+        *sources, dst = arg.split()
+        for src in (self.context/o for o in sources):
+            if src.is_dir(): shutil.copytree(src, self.cwd/dst, dirs_exist_ok=True)
+            else:
+                (self.cwd/dst).mkdir(parents=True, exist_ok=True)
+                shutil.copy(src, self.cwd/dst)
+
+    def do_arg(self, arg): self.env[arg] = self.args.get(arg, '')
+
+    def do_env(self, arg):
+        for k, v in re.findall(r'(\w+)=(\S*)', arg):
+            value = re.sub(r'\$(\w+)', lambda m: self.env[m[1]], v)
+            self.env[k] = value.replace('/home/', f'{self.root}/home/')
+
+    def do_run(self, arg):
+        if 'useradd' in arg:
             print(f'passed over, needs root: {arg}', file=sys.__stderr__)
-            (root/'home'/arg.split()[-1]).mkdir(parents=True)
-        elif do == 'RUN':
-            res = sh(arg)
-            image.log, image.rc = res.stdout, res.returncode
-            if image.rc: return image
-        elif do == 'CMD': image.cmd = json.loads(arg)
-        elif do == 'HEALTHCHECK': image.healthy = lambda cmd=arg.split('CMD ', 1)[1]: sh(cmd).returncode == 0
-        else: assert do in ('FROM', 'USER', 'EXPOSE'), f'a step that this stand-in does not know: {do}'
-    return image
+            (self.root/'home'/arg.split()[-1]).mkdir(parents=True)
+            return
+        res = shell(arg, self.cwd, self.env)
+        self.log, self.rc = res.stdout, res.returncode
 
-def answers_at(url):
+    def do_cmd(self, arg): self.start = json.loads(arg)
+
+    def do_healthcheck(self, arg): self.health = arg.split('CMD ', 1)[1]
+
+    def is_healthy(self): return shell(self.health, self.cwd, self.env).returncode == 0
+
+def responds(url):
     try: get(url, timeout=60).close()
     except OSError as e: return not isinstance(getattr(e, 'reason', e), ConnectionError)
     return True
 
-def until(cond, log, patience=120):
-    "Wait for `cond`; what the host wrote where it never comes"
+def wait_until(cond, log, patience=120):
+    "Wait for `cond`; what the host wrote is the message where it never comes"
     end = time.monotonic()+patience
     while not cond():
         assert time.monotonic() < end, log.read_text()
         time.sleep(.2)
 
-def everyone(proc): os.killpg(proc.pid, signal.SIGTERM)
-
 @contextmanager
-def running(cmd, cwd, env, url, end=subprocess.Popen.terminate):
-    "The start line of a host, from the moment that `url` answers until it is told to end; nothing answers there afterwards"
+def running(cmd, cwd, env, url):
+    "The start line of a host, from the moment that `url` responds until it is told to end; nothing responds there afterwards"
     log = cwd.parent/f'{cwd.name}-{time.monotonic_ns()}.log'
-    with open(log, 'w') as f: proc = subprocess.Popen(cmd, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
+    with open(log, 'w') as f:
+        proc = subprocess.Popen(cmd, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
     try:
-        until(lambda: proc.poll() is not None or answers_at(url), log)
+        wait_until(lambda: proc.poll() is not None or responds(url), log)
         assert proc.poll() is None, log.read_text()
         yield proc
-        end(proc)
+        proc.terminate()
         proc.wait(60)
-        until(lambda: not answers_at(url), log)
+        wait_until(lambda: not responds(url), log)
     finally:
-        with suppress(ProcessLookupError): os.killpg(proc.pid, signal.SIGKILL)      # the rest of it, where a test has failed
+        with suppress(ProcessLookupError): os.killpg(proc.pid, signal.SIGKILL)  # what is left where a test has failed
 
 def checkout(to, model=None):
     "A reader's own copy of the repository, with the model that they committed"
@@ -151,43 +185,47 @@ def checkout(to, model=None):
 
 def static(url): return url+'voila/templates/base/static/voila.js'
 
+# -- Docker, and hosts that build a Dockerfile and set PORT
+
 @pytest.fixture(scope='module')
 def image(place, model, venv):
     "The image of a copy with a model"
-    image = build(checkout(place/'docker', model), place/'image', venv)
+    image = Image(checkout(place/'docker', model), place/'image', venv)
     assert image.rc == 0, image.log
     return image
 
 def test_model_is_ignored_until_the_line_goes(tmp_path):
-    repo = checkout(tmp_path/'repo')
-    subprocess.run(['git', 'init', '-q'], cwd=repo, check=True)
-    ignored = lambda: subprocess.run(['git', 'check-ignore', '-q', 'deploy/eyewear.onnx'], cwd=repo).returncode == 0
-    assert ignored()
-    (repo/'.gitignore').write_text(text('.gitignore').replace('\ndeploy/eyewear.onnx\n', '\n'))
-    assert not ignored()
-
-# -- Docker
+    subprocess.run(['git', 'init', '-q'], cwd=tmp_path, check=True)
+    def is_ignored(): return subprocess.run(['git', 'check-ignore', '-q', 'deploy/eyewear.onnx'], cwd=tmp_path).returncode == 0
+    (tmp_path/'.gitignore').write_text(text('.gitignore'))
+    assert is_ignored()
+    (tmp_path/'.gitignore').write_text(text('.gitignore').replace('\ndeploy/eyewear.onnx\n', '\n'))
+    assert not is_ignored()
 
 def test_image_is_light_and_checked(image, venv):
     assert image.log.strip() == f"{image.cwd/'deploy'/'eyewear.onnx'} answers: glasses, sunglasses, VR, none"
-    assert not (image.cwd/'eyewear').exists() and (image.cwd/'deploy'/'README.md').exists()
-    there = {o.name.split('-')[0] for o in Path(venv['VIRTUAL_ENV']).glob('lib/*/site-packages/*.dist-info')}
-    assert {'eyewear', 'voila'} <= there and not {'torch', 'fastai', 'jupyterlab', 'dicebear_core'} & there
+    assert not (image.cwd/'eyewear').exists()
+    assert (image.cwd/'deploy'/'README.md').exists()
+    packages = {o.name.split('-')[0] for o in Path(venv['VIRTUAL_ENV']).glob('lib/*/site-packages/*.dist-info')}
+    assert {'eyewear', 'voila'} <= packages
+    assert not {'torch', 'fastai', 'jupyterlab', 'dicebear_core'} & packages
 
-def test_docker(image, answers):
-    image.env['PORT'] = port = str(free_port(0))
+def test_docker(image, check_answer):
+    port = str(free_port(0))
+    image.env['PORT'] = port
     url = f'http://127.0.0.1:{port}/'
-    assert not image.healthy()
-    with running(image.cmd, image.cwd, image.env, static(url)):
-        assert image.healthy()
-        answers(url)
+    assert not image.is_healthy()
+    with running(image.start, image.cwd, image.env, static(url)):
+        assert image.is_healthy()
+        check_answer(url)
 
 def test_build_and_start_without_a_model_end_in_a_sentence(place, venv):
-    image = build(checkout(place/'nothing'), place/'empty', venv)
-    why = 'eyewear: there is no model yet: '
-    assert image.rc == 1 and image.log.startswith(why) and 'eyewear-export --to deploy' in image.log and image.log.count('\n') == 1
+    image = Image(checkout(place/'nothing'), place/'empty', venv)
+    assert image.rc == 1
+    assert image.log.startswith('eyewear: there is no model yet: ')
+    assert image.log.count('\n') == 1
     res = subprocess.run(['eyewear-app', '--port', '0'], cwd=image.cwd, env=image.env, capture_output=True, text=True)
-    assert res.returncode == 2 and res.stderr == image.log and not res.stdout
+    assert (res.returncode, res.stdout, res.stderr) == (2, '', image.log)
 
 # -- A model by address
 
@@ -292,7 +330,7 @@ def test_home_that_takes_no_file_is_a_sentence(alone, monkeypatch):
         with pytest.raises(ModelError, match='cannot be kept .*; set EYEWEAR_HOME'): find_model(f'{h.url}#sha256={sha(b"weights")}')
 
 def test_scripts_end_with_the_sentence(alone):
-    env = bare(EYEWEAR_MODEL='https://example.org/eyewear.onnx', EYEWEAR_HOME=str(alone/'work'))
+    env = clean_env(EYEWEAR_MODEL='https://example.org/eyewear.onnx', EYEWEAR_HOME=str(alone/'work'))
     for f, args, rc in (('predict', ['--check'], 1), ('app', ['--port', '0'], 2)):
         code = f'import sys; from eyewear.cli import {f}; sys.argv = ["x", *{args}]; {f}()'
         (alone/'script').write_text(f'if __name__ == "__main__":\n    {code}\n')
@@ -301,47 +339,44 @@ def test_scripts_end_with_the_sentence(alone):
 
 # -- A Hugging Face Space
 
-def test_space(answers, model, place, venv):
-    "Filled as the page says, its model by address at the build; the host of the model is gone when it starts"
+def test_space(model, place, venv):
+    "Filled as the page says, its model by address at the build, on the port that the front matter names; `test_docker` starts the same image"
     repo, space = checkout(place/'reader'), place/'space'
     space.mkdir()
     git = 'git', '-c', 'user.name=a', '-c', 'user.email=a@b.c'
     for o in (['init', '-q'], ['add', '-A'], ['commit', '-qm', 'a']): subprocess.run([*git, *o], cwd=repo, check=True)
     lines = [l for l in text('deploy/huggingface.md').splitlines() if l.startswith(('git archive', 'cp '))]
-    assert len(lines) == 2
     for l in lines: subprocess.run(['sh', '-c', l], cwd=repo, check=True)
     front = yaml.safe_load((space/'README.md').read_text().split('---\n')[1])
-    assert front['sdk'] == 'docker' and (space/'Dockerfile').is_file()
     data = model.read_bytes()
-    with host(data) as h: image = build(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=f'{h.url}#sha256={sha(data)}')
-    assert image.rc == 0 and len(h.asked) == 1 and 'answers: glasses' in image.log
-    assert image.env['PORT'] == str(front['app_port']) == '7860'
-    try: free_port(7860, '0.0.0.0')
-    except Exception as e:
-        print(f'another port in the place of 7860: {e}', file=sys.__stderr__)
-        image.env['PORT'] = str(free_port(0))
-    url = f'http://127.0.0.1:{image.env["PORT"]}/'
-    with running(image.cmd, image.cwd, image.env, static(url)):
-        assert image.healthy()
-        answers(url)
+    with host(data) as h:
+        image = Image(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=f'{h.url}#sha256={sha(data)}')
+    assert image.rc == 0, image.log
+    assert len(h.asked) == 1
+    assert 'answers: glasses' in image.log
+    assert front['sdk'] == 'docker'
+    assert image.env['PORT'] == str(front['app_port'])
+    check = shell('eyewear-predict --check', image.cwd, image.env)  # the host of the model is gone
+    assert check.returncode == 0, check.stdout
 
 # -- Notebook hosts: Binder, and an address below which others live
 
-def test_binder(answers, place, model, venv):
+def test_binder(check_answer, place, model, venv):
     "As repo2docker does it: install, postBuild, then the server through `start`, below an address of its own and with a token"
     repo, port = checkout(place/'binder', model), free_port(0)
-    env = bare(**venv)
-    def sh(cmd): return subprocess.run(['sh', '-c', cmd], cwd=repo, env=env, capture_output=True, text=True)
-    res = sh('pip install -q -r .binder/requirements.txt')
-    assert res.returncode == 0, res.stderr
-    assert 'answers: glasses' in sh('./.binder/postBuild').stdout
+    env = clean_env(**venv)
+    res = shell('pip install -q -r .binder/requirements.txt', repo, env)
+    assert res.returncode == 0, res.stdout
+    assert 'answers: glasses' in shell('./.binder/postBuild', repo, env).stdout
     url = f'http://127.0.0.1:{port}/user/somebody/'
-    cmd = [repo/'.binder'/'start', 'jupyter', 'server', '--no-browser', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.base_url=/user/somebody/', '--IdentityProvider.token=abc']
+    options = f'--no-browser --ip=127.0.0.1 --port={port} --ServerApp.base_url=/user/somebody/ --IdentityProvider.token=abc'
+    cmd = [repo/'.binder'/'start', 'jupyter', 'server', *options.split()]
     if os.geteuid() == 0: cmd.append('--allow-root')
-    with running(cmd, repo, env, url+'api'): answers(f'{url}voila/render/nbs/app.ipynb?token=abc')
+    with running(cmd, repo, env, url+'api'): check_answer(f'{url}voila/render/nbs/app.ipynb?token=abc')
     (repo/'deploy'/'eyewear.onnx').unlink()
-    res = sh('./.binder/postBuild')
-    assert res.returncode == 1 and 'there is no model yet' in res.stderr
+    res = shell('./.binder/postBuild', repo, env)
+    assert res.returncode == 1
+    assert 'there is no model yet' in res.stdout
 
 # -- Colab
 
@@ -354,18 +389,19 @@ def enable_custom_widget_manager():
     open('enabled', 'w').close()
 '''
 
-def test_colab(answers, place, model, venv, image):
+def test_colab(check_answer, place, model, venv, image):
     "The cell of the page for Colab, below a stub of google.colab; Voila shows what comes out of it"
     import nbformat
-    code = re.search(r'```python\n(.+?)```', text('deploy/colab.md'), re.S)[1]
-    assert code.startswith('%pip install ')
-    here, port = place/'content', free_port(0)
-    (here/'google'/'colab').mkdir(parents=True)
-    (here/'google'/'colab'/'__init__.py').touch()
-    (here/'google'/'colab'/'output.py').write_text(STUB)
-    shutil.copy(model, here)
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code.split('\n', 1)[1])]), here/'colab.ipynb')
+    install, code = re.search(r'```python\n(.+?\n)(.+?)```', text('deploy/colab.md'), re.S).groups()
+    assert install.startswith('%pip install ')
+    content, port = place/'content', free_port(0)
+    stub = content/'google'/'colab'
+    stub.mkdir(parents=True)
+    (stub/'__init__.py').touch()
+    (stub/'output.py').write_text(STUB)
+    shutil.copy(model, content)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), content/'colab.ipynb')
     cmd = ['voila', 'colab.ipynb', '--no-browser', f'--port={port}', '--Voila.ip=127.0.0.1']
     url = f'http://127.0.0.1:{port}/'
-    with running(cmd, here, bare(**venv, PYTHONPATH=str(here)), static(url)): answers(url)
-    assert (here/'enabled').exists()
+    with running(cmd, content, clean_env(**venv, PYTHONPATH=str(content)), static(url)): check_answer(url)
+    assert (content/'enabled').exists()

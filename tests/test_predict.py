@@ -8,7 +8,8 @@ from PIL import Image
 from eyewear.core import EyewearError, PhotoError
 from eyewear.predict import Classifier, ModelError, Prediction, find_model, from_array
 from eyewear.photo import resize_for_model
-from eyewear.predict import find_photos, predict_files
+from eyewear.data.folders import find_photos
+from eyewear.predict import predict_files
 from badphotos import BAD
 from tinymodel import COLOURS, SEED, tiny_model
 
@@ -527,10 +528,10 @@ def test_package_lists_its_commands():
     names = [l.split()[0] for l in res.stdout.splitlines()[1:]]
     assert res.returncode == 0 and 'eyewear-predict' in names and 'eyewear-run' in names and all(len(l.split()) > 3 for l in res.stdout.splitlines())
 
-@pytest.mark.parametrize('module', ['predict', 'run', 'download', 'train', 'export'])
+@pytest.mark.parametrize('module', ['predict', 'download', 'train', 'interpret', 'export'])
 def test_module_says_what_to_call(module):
     res = run_module(f'eyewear.{module}')
     assert res.returncode == 2 and res.stderr == f'eyewear: `python -m eyewear.{module}` does nothing; run `eyewear-{module}`\n' and not res.stdout
 
 def test_module_without_a_command_points_at_the_list():
-    assert '`python -m eyewear` lists the commands' in run_module('eyewear.predict').stderr
+    assert '`python -m eyewear` lists the commands' in run_module('eyewear.lessons').stderr

@@ -18,13 +18,14 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address,ip_network
 from pathlib import Path
 from typing import Callable
+
 import httpcore2,httpx2
 from anyio.from_thread import start_blocking_portal
 from fastcore.basics import in_notebook,patch,store_attr
 from tqdm.auto import tqdm
 from ..core import PhotoError,printable,sha256
-from .journal import cell
 from .dataset import Dataset
+from .journal import cell
 
 # %% ../../nbs/data/fetch.ipynb #1db056e4
 @dataclass
@@ -37,7 +38,8 @@ class Found:
     creator:str = ''      # '' where unknown
     load:Callable = None  # Gives the bytes without any network
     sha256:str = ''       # What the bytes must be, where that is known
-    path:Path = field(default=None, repr=False) # The file on this disk, where it is one
+    path:Path = field(default=None, repr=False)            # The file on this disk, where it is one
+    columns:dict = field(default_factory=dict, repr=False) # Further columns of the manifest, kept as they are
 
     @property
     def address(self): # As it stands in the manifest
@@ -46,54 +48,67 @@ class Found:
 
     def about(self)->dict: # Columns of the manifest
         "What the manifest keeps of it"
-        return {'image_url': self.address, **{k: printable(getattr(self, k)) for k in ('page_url','title','licence','creator')}}
+        credits = {k: printable(getattr(self, k)) for k in ('page_url','title','licence','creator')}
+        return {'image_url': self.address, **credits, **self.columns}
 
 # %% ../../nbs/data/fetch.ipynb #c9c6fd02
-_with_ipv4_last = [ip_network(o) for o in ('::/96','::ffff:0:0/96','::ffff:0:0:0/96','64:ff9b::/96','64:ff9b:1::/48')] # Compatible, mapped, translated, NAT64
+_with_ipv4_last = '::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48'.split() # Compatible, mapped, translated, NAT64
+_with_ipv4_last = list(map(ip_network, _with_ipv4_last))
 
-def _within(ip):
+def _inner_ipv4(ip):
     "The IPv4 addresses that an IPv6 address leads to, by any of the ways to write one inside the other"
     if ip.version==4: return []
-    tunnels = [ip.sixtofour, *(ip.teredo or ())]
-    last = [ip_address(int(ip)%2**32) for o in _with_ipv4_last if ip in o]
-    return [o for o in tunnels if o] + last
+    out = [ip.sixtofour] if ip.sixtofour else []
+    if ip.teredo: out += ip.teredo
+    for network in _with_ipv4_last:
+        if ip in network: out.append(ip_address(int(ip)%2**32))
+    return out
 
 def is_public(ip:str)->bool: # Is this number of a host, IPv4 or IPv6, on the public web?
     "Neither this machine, nor a private network, nor a group; nor a way around to one"
     ip = ip_address(ip.split('%')[0])
-    inner = _within(ip)
-    return all(o.is_global and not o.is_multicast for o in inner or [ip])
+    return all(o.is_global and not o.is_multicast for o in _inner_ipv4(ip) or [ip])
+
+# %% ../../nbs/data/fetch.ipynb #30d46643
+async def _look_up(host, port, timeout):
+    "The addresses of `host`, each once"
+    lookup = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try: answers = await asyncio.wait_for(lookup, timeout)
+    except TimeoutError as e: raise httpcore2.ConnectTimeout(f'{host}: name not found in time') from e
+    except (OSError, UnicodeError) as e: raise httpcore2.ConnectError(f'{host}: no such host') from e
+    return list(dict.fromkeys(o[4][0] for o in answers))
 
 class PublicNetwork(httpcore2.AnyIOBackend):
     "Connects to public addresses only"
     def __init__(self, allow): self.allow = set(allow) # Hosts, or host:port, that are let through
     async def connect_tcp(self, host, port, timeout=None, **kwargs):
-        lookup = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        try: ips = list(dict.fromkeys(o[4][0] for o in await asyncio.wait_for(lookup, timeout)))
-        except TimeoutError as e: raise httpcore2.ConnectTimeout(f'{host}: name not found in time') from e
-        except (OSError, UnicodeError) as e: raise httpcore2.ConnectError(f'{host}: no such host') from e
-        bad = next((o for o in ips if not is_public(o)), None)
-        if bad and not self.allow & {host, f'{host}:{port}'}: raise Refused(f'an address of this machine or of a private network ({bad})')
+        ips = await _look_up(host, port, timeout)
+        private = next((o for o in ips if not is_public(o)), None)
+        if private and not self.allow & {host, f'{host}:{port}'}:
+            raise Refused(f'an address of this machine or of a private network ({private})')
         for ip in ips[:3]:
             try: return await super().connect_tcp(ip, port, timeout=timeout, **kwargs)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as e: err = e
-        raise err
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as e: error = e
+        raise error
 
 # %% ../../nbs/data/fetch.ipynb #f69eff27
 browser = {'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
     'Accept': 'image/avif,image/webp,image/png,image/jpeg,image/*;q=0.8,*/*;q=0.5', 'Accept-Encoding': 'identity'}
-_at_once,_per_host = 16,4 # Requests under way, in all and to one host:port
+_at_once = 16 # Requests under way
+_per_host = 4 # Of them to one host:port
 
 def _client(timeout, allow):
     "A client that goes to public addresses only, and to the hosts in `allow`"
-    transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=None, max_keepalive_connections=2*_at_once))
-    if not isinstance(getattr(transport._pool, '_network_backend', None), httpcore2.AsyncNetworkBackend): raise RuntimeError('httpx2 has changed: no guard')
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=2*_at_once)
+    transport = httpx2.AsyncHTTPTransport(limits=limits)
+    network = getattr(transport._pool, '_network_backend', None)
+    if not isinstance(network, httpcore2.AsyncNetworkBackend): raise RuntimeError('httpx2 has changed: no guard')
     transport._pool._network_backend = PublicNetwork(allow)
     return httpx2.AsyncClient(transport=transport, timeout=httpx2.Timeout(timeout), headers=browser)
 
 # %% ../../nbs/data/fetch.ipynb #aa7e97b0
 class Refused(Exception): "A photo that is not worth another try; the text is the reason"
-class Moved(Exception): "The photo lies elsewhere; the text is its address"
+class Moved(Exception): "The photo is at another address; the text is that address"
 class Later(Exception): "A failure that may pass, worth another try; the text is the reason"
 
 # %% ../../nbs/data/fetch.ipynb #d0d5b92a
@@ -110,49 +125,74 @@ class Fetcher:
         room:dict=None,    # label -> photos to bring, all of them new; by default as many as are missing up to `limit`
     ):
         store_attr()
-        self.slots,self.hosts,self.rest = asyncio.Semaphore(_at_once),defaultdict(lambda: asyncio.Semaphore(_per_host)),{}
-        self.free,self.since,self.placed = {},{},set() # label -> photos wanted; address -> when it was asked for; addresses that have a place
-        self.web,self.pool,self.searches = _client(timeout, allow),ThreadPoolExecutor(max(2, os.cpu_count() or 2)),ThreadPoolExecutor(8)
+        self.web = _client(timeout, allow)
+        self.slots = asyncio.Semaphore(_at_once)
+        self.host_slots = defaultdict(lambda: asyncio.Semaphore(_per_host))
+        self.resting = {}    # host -> (when it may be asked again, what it said)
+        self.wanted = {}     # label -> photos still wanted
+        self.asked_at = {}   # address -> when it was asked for first
+        self.placed = set()  # Addresses of photos that count towards their label
+        self.photo_pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2)) # Opens and writes photos
+        self.search_pool = ThreadPoolExecutor(8)                          # Waits for pages of results
 
-    async def _one(self, label, query, photo):
+    def _about(self, photo, query): return {'source':self.source, 'query':query, **photo.about()}
+
+    async def _store(self, label, photo, data):
+        "Write the bytes of `photo`; its row"
+        if photo.sha256 and sha256(data)!=photo.sha256: raise Refused('changed: other bytes than before')
+        if self.wanted[label]<1: raise Refused(_slow)
+        self.wanted[label] -= 1
+        self.placed.add(photo.image_url)
+        run = asyncio.get_running_loop().run_in_executor
+        try: return await run(self.photo_pool, self.ds.store, data, label, not photo.load)
+        except PhotoError:
+            self.wanted[label] += 1
+            raise
+
+    async def _fetch_photo(self, label, query, photo):
         "Fetch one photo: its row is in the manifest when this returns"
-        about,run,url = dict(photo.about(), source=self.source, query=query),asyncio.get_running_loop().run_in_executor,photo.image_url
+        about = self._about(photo, query)
         try:
-            data = await (run(self.pool, photo.load) if photo.load else self._bytes(url))
-            if photo.sha256 and sha256(data)!=photo.sha256: raise Refused('changed: other bytes than before')
-            if self.free[label]<1: raise Refused(_slow)
-            self.free[label] -= 1
-            self.placed.add(url)
-            try: row = await run(self.pool, self.ds.store, data, label, not photo.load)
-            except PhotoError:
-                self.free[label] += 1
-                raise
+            if photo.load: data = await asyncio.get_running_loop().run_in_executor(self.photo_pool, photo.load)
+            else: data = await self._get_bytes(photo.image_url)
+            row = await self._store(label, photo, data)
         except (Refused, PhotoError) as e: self.ds.fail(label, str(e).removeprefix('the photo: '), **about)
         except OSError as e: self.ds.fail(label, f'cannot be read ({e.strerror})', **about)
         else: self.ds.append({**row, **about})
 
 # %% ../../nbs/data/fetch.ipynb #eb6a38e8
-_max_bytes,_max_pause = 20_000_000,60 # Of one photo; seconds: a host that asks to wait longer is not asked again
+_max_bytes = 20_000_000 # Of one photo
+_max_pause = 60         # Seconds; a host that asks to wait longer is not asked again
 
 def _retry_after(r):
     "Seconds that the answer `r` asks to wait, or None"
     text = r.headers.get('retry-after', '')
-    try: return int(text) if text.isdigit() else max((parsedate_to_datetime(text)-datetime.now(timezone.utc)).total_seconds(), 0)
+    if text.isdigit(): return int(text)
+    try: wait = parsedate_to_datetime(text)-datetime.now(timezone.utc)
     except (TypeError, ValueError): return None
+    return max(wait.total_seconds(), 0)
 
 @patch
-async def _read(self:Fetcher, url, host):
-    "The bytes at `url`; `host` rests where it asks to"
+def _check_answer(self:Fetcher, r, host):
+    "`Later`, `Moved` or `Refused` where the answer `r` is no photo; `host` rests where it asks to"
+    status = f'{r.status_code} {r.reason_phrase}'.strip()
+    if r.status_code in (408,425,429) or r.status_code>=500:
+        seconds = _retry_after(r)
+        if seconds: self.resting[host] = time.monotonic()+seconds,status
+        raise Later(status)
+    if r.next_request: raise Moved(str(r.next_request.url))
+    if r.status_code!=200: raise Refused(status)
+    packed = r.headers.get('content-encoding', 'identity')
+    if packed!='identity': raise Refused(f'packed as {packed}, which we did not ask for')
+    size = r.headers.get('content-length', '')
+    if size.isdigit() and int(size)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB ({int(size):,} bytes)')
+
+@patch
+async def _download(self:Fetcher, url, host):
+    "The bytes at `url`, no more than the limit"
     async with self.web.stream('GET', url) as r:
-        status = f'{r.status_code} {r.reason_phrase}'.strip()
-        if r.status_code in (408,425,429) or r.status_code>=500:
-            if wait := _retry_after(r): self.rest[host] = time.monotonic()+wait,status
-            raise Later(status)
-        if r.next_request: raise Moved(str(r.next_request.url))
-        if r.status_code!=200: raise Refused(status)
-        if r.headers.get('content-encoding', 'identity')!='identity': raise Refused(f"packed as {r.headers['content-encoding']}, which we did not ask for")
-        size,data = r.headers.get('content-length', ''),bytearray()
-        if size.isdigit() and int(size)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB ({int(size):,} bytes)')
+        self._check_answer(r, host)
+        data = bytearray()
         async for piece in r.aiter_raw():
             data += piece
             if len(data)>_max_bytes: raise Refused(f'over {_max_bytes//10**6} MB')
@@ -160,80 +200,138 @@ async def _read(self:Fetcher, url, host):
 
 # %% ../../nbs/data/fetch.ipynb #73734986
 @patch
-async def _ask(self:Fetcher, url):
+async def _wait_for(self:Fetcher, host):
+    "Come back when `host` may be asked again"
+    while True:
+        until,status = self.resting.get(host, (0,''))
+        pause = until-time.monotonic()
+        if pause<=0: return
+        if pause>_max_pause: raise Refused(f'{status}, asks to wait {pause:.0f} s')
+        await asyncio.sleep(pause)
+
+@patch
+async def _try_once(self:Fetcher, url):
     "The bytes at `url`, in one try, when its host has a place free"
     try:
-        u = httpx2.URL(url)
-        host = f'{u.host}:{u.port or u.scheme}'
-        async with self.hosts[host]:
-            while (pause := self.rest.get(host, (0,''))[0]-time.monotonic())>0:
-                if pause>_max_pause: raise Refused(f'{self.rest[host][1]}, asks to wait {pause:.0f} s')
-                await asyncio.sleep(pause)
+        parsed = httpx2.URL(url)
+        host = f'{parsed.host}:{parsed.port or parsed.scheme}'
+        async with self.host_slots[host]:
+            await self._wait_for(host)
             async with self.slots, asyncio.timeout(4*self.timeout):
-                self.since.setdefault(url, time.monotonic())
-                return await self._read(url, host)
+                self.asked_at.setdefault(url, time.monotonic())
+                return await self._download(url, host)
     except TimeoutError: raise Later(f'not complete in {4*self.timeout:g} s') from None
     except httpx2.TimeoutException: raise Later(f'no answer in {self.timeout:g} s') from None
-    except httpx2.RemoteProtocolError as e: raise Later(f'cut off ({e})' if 'complete' in str(e) else f'closed without an answer ({e})') from None
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, ValueError) as e: raise Refused(f'no address of a photo ({e})') from None
+    except httpx2.RemoteProtocolError as e:
+        cut = 'cut off' if 'complete' in str(e) else 'closed without an answer'
+        raise Later(f'{cut} ({e})') from None
+    except (httpx2.InvalidURL, ValueError) as e: raise Refused(f'no address of a photo ({e})') from None
+    except httpx2.UnsupportedProtocol as e: raise Refused(f'no address of a photo ({e})') from None
     except httpx2.HTTPError as e: raise Later(f'cannot be reached ({e})') from None
 
 @patch
-async def _bytes(self:Fetcher, url, moves=5):
+async def _get_bytes(self:Fetcher, url, redirects=5):
     "The bytes at `url`, in several tries; wherever it sends us on to is a host like any other"
-    for k in range(1, self.tries+1):
-        try: return await self._ask(url)
+    for attempt in range(1, self.tries+1):
+        try: return await self._try_once(url)
         except Moved as e:
-            if not moves: raise Refused('more than 5 redirects') from None
-            return await self._bytes(str(e), moves-1)
+            if not redirects: raise Refused('more than 5 redirects') from None
+            return await self._get_bytes(str(e), redirects-1)
         except Later as e:
-            if k==self.tries: raise Refused(f'{e} ({k} tries)' if k>1 else f'{e}') from None
-            await asyncio.sleep(.25*2**k)
+            if attempt==self.tries: raise Refused(f'{e} ({attempt} tries)' if attempt>1 else f'{e}') from None
+            await asyncio.sleep(.25*2**attempt)
 
 # %% ../../nbs/data/fetch.ipynb #87d5fc58
-_patience,_slow = 1,'slow: the label was full before it came' # Seconds after which a photo is not counted on; why it did not come
+_patience = 1 # Seconds after which a photo is not counted on
+_slow = 'slow: the label was full before it came'
 
-async def _end(tasks):
+async def _cancel(tasks):
     "Cancel what is still under way, and wait until it is over"
     for t in tasks: t.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
+class _LabelFetch:
+    "The photos of one label: read from its search, asked for and awaited"
+    def __init__(self, fetcher, label, query, search):
+        store_attr()
+        self.search = iter(search)
+        self.tasks = {}       # task -> photo that it fetches
+        self.rank = {}        # address -> place in the search
+        self.known = set()    # Addresses that need not be asked for
+        self.problem = ''     # Why the search ended early
+        self.exhausted = False
+        rows = [r for r in fetcher.ds.rows if r['label']==label and r['status']!='missing']
+        self.total = fetcher.room[label] if fetcher.room else fetcher.limit
+        have = 0
+        if not fetcher.room:
+            self.known = {r['image_url'] for r in rows}
+            have = sum(r['status']!='failed' and r['source']!='by hand' for r in rows) # `by hand`: a crash left no row
+        fetcher.wanted[label] = self.total-have
+
+    @property
+    def missing(self): return self.fetcher.wanted[self.label]
+
+    def room(self):
+        "How many more photos to ask for"
+        now = time.monotonic()
+        hoped_for = 0
+        for photo in self.tasks.values():
+            waited = now-self.fetcher.asked_at.get(photo.image_url, now)
+            if photo.image_url not in self.fetcher.placed and waited<_patience: hoped_for += 1
+        return min(self.missing-hoped_for, 2*_at_once-len(self.tasks))
+
+    def waiting(self):
+        "Is a photo under way that may still count?"
+        return any(self.missing>0 or o.image_url in self.fetcher.placed for o in self.tasks.values())
+
+# %% ../../nbs/data/fetch.ipynb #1ddf9963
 @patch
-def _missing(self:Fetcher, label, tasks):
-    "How many more photos to ask for"
-    waited = lambda p: time.monotonic()-self.since.get(p.image_url, time.monotonic())
-    hoped = sum(p.image_url not in self.placed and waited(p)<_patience for p in tasks.values())
-    return min(self.free[label]-hoped, 2*_at_once-len(tasks))
+async def ask_for_more(self:_LabelFetch):
+    "Read the search until enough photos are under way"
+    run = asyncio.get_running_loop().run_in_executor
+    while not self.exhausted and self.room()>0:
+        try: photo = await run(self.fetcher.search_pool, next, self.search, None)
+        except Exception as e:
+            photo = None
+            self.problem = str(e) or type(e).__name__
+        if photo is None or len(self.rank)>=5*self.fetcher.limit+50: self.exhausted = True
+        elif photo.image_url not in self.rank:
+            self.rank[photo.image_url] = len(self.rank)
+            if photo.image_url in self.known: continue
+            task = asyncio.create_task(self.fetcher._fetch_photo(self.label, self.query, photo))
+            self.tasks[task] = photo
 
 @patch
-async def _label(self:Fetcher, label, query, search):
-    "All photos of one label; returns why the search ended early, and the place of each address in it"
-    rows = [r for r in self.ds.rows if r['label']==label and r['status']!='missing']
-    have,todo,tasks,rank,why = set() if self.room else {r['image_url'] for r in rows},iter(search),{},{},''
-    total = self.room[label] if self.room else self.limit
-    there = 0 if self.room else sum(r['status']!='failed' and r['source']!='by hand' for r in rows) # `by hand`: left without a row by a crash
-    self.free[label] = total-there
+async def run(self:_LabelFetch):
+    "Fetch the photos; returns why the search ended early, and the place of each address in it"
+    silent = self.fetcher.quiet or not (in_notebook() or sys.stderr.isatty())
     try:
-        with tqdm(total=total, desc=label, disable=self.quiet or not (in_notebook() or sys.stderr.isatty())) as bar:
+        with tqdm(total=self.total, desc=self.label, disable=silent) as bar:
             while True:
-                while todo and self._missing(label, tasks)>0:
-                    try: photo = await asyncio.get_running_loop().run_in_executor(self.searches, next, todo, None)
-                    except Exception as e: photo,why = None,str(e) or type(e).__name__
-                    if photo is None or len(rank)>=5*self.limit+50: todo = None
-                    elif photo.image_url not in rank:
-                        rank[photo.image_url] = len(rank)
-                        if photo.image_url not in have: tasks[asyncio.create_task(self._one(label, query, photo))] = photo
-                if not any(self.free[label]>0 or p.image_url in self.placed for p in tasks.values()): break
-                done,_ = await asyncio.wait(tasks, timeout=_patience/4, return_when=asyncio.FIRST_COMPLETED)
-                for t in done:
-                    t.result()
-                    del tasks[t]
-                bar.update(min(total-self.free[label], total)-bar.n)
-    finally: await _end(tasks)
-    for p in tasks.values(): self.ds.fail(label, _slow, source=self.source, query=query, **p.about())
-    return why,rank
+                await self.ask_for_more()
+                if not self.waiting(): break
+                done,_ = await asyncio.wait(self.tasks, timeout=_patience/4, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                    del self.tasks[task]
+                bar.update(min(self.total-self.missing, self.total)-bar.n)
+    finally: await _cancel(self.tasks)
+    for photo in self.tasks.values(): self.fetcher.ds.fail(self.label, _slow, **self.fetcher._about(photo, self.query))
+    return self.problem,self.rank
 
 # %% ../../nbs/data/fetch.ipynb #1e33047c
+async def _fetch_labels(ds, wanted, limit, source, **kwargs):
+    "label -> what `_LabelFetch.run` returns"
+    fetcher = Fetcher(ds, limit, source, **kwargs)
+    async with fetcher.web:
+        tasks = []
+        for label,(query,search) in wanted.items():
+            task = asyncio.create_task(_LabelFetch(fetcher, label, query, search).run())
+            tasks.append(task)
+        try: results = await asyncio.gather(*tasks)
+        finally: await _cancel(tasks)
+    return dict(zip(wanted, results))
+
 def fetch(
     ds:Dataset,       # Where photos and rows go
     wanted:dict,      # label -> (search words, iterable of `Found`)
@@ -244,19 +342,19 @@ def fetch(
     "Fetch the photos of all labels at the same time; Ctrl-C leaves what came"
     ds.rows = [r for r in ds.rows if not (r['status']=='failed' and r['label'] in wanted)]
     ds.save()
-    async def run():
-        f = Fetcher(ds, limit, source, **kwargs)
-        async with f.web:
-            labels = [asyncio.create_task(f._label(o, *w)) for o,w in wanted.items()]
-            try: return dict(zip(wanted, await asyncio.gather(*labels)))
-            finally: await _end(labels)
+    async def run(): return await _fetch_labels(ds, wanted, limit, source, **kwargs)
     with start_blocking_portal() as portal:
-        all_of_it = portal.start_task_soon(run)
-        while not all_of_it.done(): wait([all_of_it], timeout=.2) # Else a Ctrl-C may wait for the end
-    out = all_of_it.result()
-    ds.rows.sort(key=lambda r: (list(wanted).index(r['label']), out[r['label']][1].get(r['image_url'], 1e9)) if r['label'] in out else (1e9,0))
+        everything = portal.start_task_soon(run)
+        while not everything.done(): wait([everything], timeout=.2) # Without a timeout Ctrl-C may wait for the end
+    results = everything.result()
+    labels = list(wanted)
+    def place(row):
+        if row['label'] not in results: return float('inf'),0
+        _,rank = results[row['label']]
+        return labels.index(row['label']),rank.get(row['image_url'], float('inf'))
+    ds.rows.sort(key=place)
     ds.save()
-    return {o:why for o,(why,_) in out.items()}
+    return {label: problem for label,(problem,_) in results.items()}
 
 # %% ../../nbs/data/fetch.ipynb #538e76d8
 def first_failure(
@@ -264,15 +362,20 @@ def first_failure(
     label:str,  # One of its labels
 )->str:         # Address and reason; '' where all photos came
     "The first photo of `label` that did not come, and why"
-    return next((f"{r['image_url']}: {r['reason']}" for r in ds.rows if r['label']==label and r['status']=='failed'), '')
+    for r in ds.rows:
+        if r['label']==label and r['status']=='failed': return f"{r['image_url']}: {r['reason']}"
+    return ''
 
 # %% ../../nbs/data/fetch.ipynb #d88769d8
-def get_photos(urls, **kwargs)->dict: # address -> bytes, or the `PhotoError` that says why they did not come
-    "What lies at the addresses `urls`; `kwargs` (allow, timeout, tries) are those of `Fetcher`"
+def get_photos(
+    urls,     # Addresses
+    **kwargs, # allow, timeout, tries: see `Fetcher`
+)->dict:      # address -> bytes, or the `PhotoError` that says why they did not come
+    "What is at the addresses `urls`"
     async def run():
-        f = Fetcher(None, 0, **kwargs)
-        async def one(url):
-            try: return url,await f._bytes(url)
+        fetcher = Fetcher(None, 0, **kwargs)
+        async def get(url):
+            try: return url,await fetcher._get_bytes(url)
             except Refused as e: return url,PhotoError(f'{url}: {e}')
-        async with f.web: return dict(await asyncio.gather(*map(one, urls)))
+        async with fetcher.web: return dict(await asyncio.gather(*map(get, urls)))
     with start_blocking_portal() as portal: return portal.call(run)

@@ -7,13 +7,19 @@ Docs: https://OWNER.github.io/eyewear/data/folders.html.md"""
 # %% auto #0
 __all__ = ['list_suffixes', 'why_moved', 'why_gone', 'files_below', 'is_ours', 'is_list', 'photo_column', 'read_list', 'is_web',
            'beside', 'plain_label', 'match_labels', 'check_labels', 'label_folders', 'folder_photos', 'listed_photos',
-           'source_path', 'source_name', 'folder_name', 'own_photos', 'match', 'check_gone', 'follow']
+           'source_path', 'source_name', 'folder_name', 'own_photos', 'match', 'check_gone', 'follow', 'expand_paths',
+           'find_photos']
 
 # %% ../../nbs/data/folders.ipynb #f169e2d8
-import codecs,csv,os,re
+import codecs,csv,hashlib,os,re,sys,unicodedata
+from collections import Counter
 from pathlib import Path
 
-from ..core import SourceError,home,is_hidden
+from fastcore.basics import patch
+from ..core import SourceError,home,is_hidden,is_photo_name,label_problem,printable,sha256
+from .dataset import Dataset,has_mark,read_marks
+from .fetch import Found,fetch,first_failure
+from .journal import DecisionLog,Manifest
 
 # %% ../../nbs/data/folders.ipynb #095e390b
 def files_below(
@@ -21,15 +27,17 @@ def files_below(
     skip=lambda path:False, # Folders below it to pass over
 ):                          # Yields paths, folder by folder, sorted; links that lead nowhere are among them
     "The files below `folder` that aren't hidden; links to folders are followed"
-    def stop(e): raise SourceError(f'{e.filename}: cannot be read ({e.strerror})') from e
+    def refuse(e): raise SourceError(f'{e.filename}: cannot be read ({e.strerror})') from e
     seen = set()
-    for path,dirs,files in os.walk(folder, followlinks=True, onerror=stop):
+    for path,dirs,files in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(path)
-        if real in seen: dirs.clear()
-        if real in seen: continue
+        if real in seen:
+            dirs.clear()
+            continue
         seen.add(real)
         dirs[:] = sorted(o for o in dirs if not is_hidden(o) and not skip(Path(path)/o))
-        yield from (Path(path)/o for o in sorted(files) if not is_hidden(o))
+        for name in sorted(files):
+            if not is_hidden(name): yield Path(path)/name
 
 # %% ../../nbs/data/folders.ipynb #26da32af
 _run_name = re.compile(r'\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d')
@@ -39,48 +47,59 @@ def is_ours(
 )->bool:         # Did eyewear make it?
     "Whether `folder` is eyewear's: its home, a dataset, a run, or a folder that holds only those"
     folder = Path(folder)
-    if folder.resolve()==home().resolve() or (folder/'.download.json').is_file(): return True
+    if folder.resolve()==home().resolve() or has_mark(folder): return True
     if folder.parent.name=='runs' and _run_name.fullmatch(folder.name): return True
-    try: inside = [o for o in folder.iterdir() if not is_hidden(o.name) and o.name not in ('current.txt','models')]
+    try: content = list(folder.iterdir())
     except OSError: return False
-    return bool(inside) and all(o.is_dir() and is_ours(o) for o in inside)
+    content = [o for o in content if not is_hidden(o.name) and o.name not in ('current.txt','models')]
+    return bool(content) and all(o.is_dir() and is_ours(o) for o in content)
 
 # %% ../../nbs/data/folders.ipynb #e2ac3892
 list_suffixes = '.csv','.tsv'
-_photo_columns = 'url file file_name filename path image photo image_url'.split() # The first that is there
+_photo_columns = 'url file file_name filename path image photo image_url'.split() # The first one found is used
 
 def is_list(
-    path:Path, # Any path; need not exist
-)->bool:       # Is it a list by its name, and no folder?
+    path:Path,                    # Any path; need not exist
+    suffixes:tuple=list_suffixes, # Endings of a list
+)->bool:                          # Is it a list by its name, and no folder?
     "Whether `path` is called like a list"
-    return Path(path).suffix.lower() in list_suffixes and not os.path.isdir(path)
+    return Path(path).suffix.lower() in suffixes and not os.path.isdir(path)
 
-def _plain(name): return '_'.join(str(name).lower().split())
+def _column_name(text): return '_'.join(str(text).lower().split())
 
 def photo_column(
     have:list,           # Names of columns
-    asked:str|None=None, # The one to take; the first of the usual ones by default
+    asked:str|None=None, # The one to use; the first of the usual ones by default
     path:str='the list', # For an error
 )->str:                  # As it is in `have`
     "The column that names photos"
-    plain = {_plain(o): o for o in have}
-    for o in [_plain(asked)] if asked else _photo_columns:
-        if o in plain: return plain[o]
+    original = {_column_name(o): o for o in have}
+    candidates = [_column_name(asked)] if asked else _photo_columns
+    for o in candidates:
+        if o in original: return original[o]
     wanted = asked or f'{", ".join(_photo_columns[:-1])} or {_photo_columns[-1]}'
     raise SourceError(f'{path}: no column {wanted} in its first line, which has {", ".join(have)[:100] or "nothing"}')
 
 # %% ../../nbs/data/folders.ipynb #7bba0ccc
-def _head(cells, path):
+def _column_names(cells, path):
     "Names of columns; an error where two are the same"
-    names = [_plain(o) for o in cells]
+    names = [_column_name(o) for o in cells]
     twice = [o for o in names if o and names.count(o)>1]
     if twice: raise SourceError(f'{path}: two columns are called {twice[0]}; rename one')
     if not any(names): raise SourceError(f'{path}: empty; it needs a first line with the names of its columns')
     return names
 
 def _encoding(path):
+    "UTF-16 where the file starts with its byte order mark, else UTF-8"
     with open(path, 'rb') as f: start = f.read(2)
     return 'utf-16' if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'utf-8-sig'
+
+# %% ../../nbs/data/folders.ipynb #a6fa4c5e
+def _csv_reader(f):
+    "A reader of the rows of `f`, separated by whatever its first line has most of"
+    first = f.readline()
+    f.seek(0)
+    return csv.reader(f, delimiter=max(',;\t', key=first.count), skipinitialspace=True, strict=True)
 
 def read_list(
     path:Path, # .csv or .tsv; separated by commas, semicolons or tabs
@@ -91,15 +110,15 @@ def read_list(
     try:
         if path.exists() and not path.is_file(): raise SourceError(f'{path}: no file; save the list as one')
         with path.open(newline='', encoding=_encoding(path)) as f:
-            first = f.readline()
-            f.seek(0)
-            lines = csv.reader(f, delimiter=max(',;\t', key=first.count), skipinitialspace=True, strict=True)
-            head = _head(next(lines, []), path)
+            lines = _csv_reader(f)
+            names = _column_names(next(lines, []), path)
             line = lines.line_num+1
             for cells in lines:
-                if any(o.strip() for o in cells[len(head):]):
-                    raise SourceError(f'{path}, line {lines.line_num}: more values than columns; put quotes around one with a comma')
-                row = dict.fromkeys(head, '') | {k: o.strip() for k,o in zip(head, cells)}
+                extra = ''.join(cells[len(names):]).strip()
+                say = 'more values than columns; put quotes around one with a comma'
+                if extra: raise SourceError(f'{path}, line {lines.line_num}: {say}')
+                row = dict.fromkeys(names, '')
+                row.update((name, o.strip()) for name,o in zip(names, cells))
                 if any(row.values()): yield lines.line_num,row
                 line = lines.line_num+1
     except UnicodeError as e: raise SourceError(f'{path}: cannot be read as UTF-8; save it as "CSV UTF-8"') from e
@@ -118,16 +137,8 @@ def beside(
     "Where the photo called `name` in the list `path` is"
     if is_web(name): return name
     name = os.fsdecode(name.encode()) # What the disk calls it, where the locale is not UTF-8
-    there = Path(path).expanduser().parent/name
-    return Path(name) if os.path.exists(name) and not os.path.exists(there) else there
-
-# %% ../../nbs/data/folders.ipynb #962cf972
-import os,sys,unicodedata
-from pathlib import Path
-
-from ..core import SourceError,is_hidden,is_photo_name,label_problem,printable,sha256
-from .dataset import read_marks
-from .fetch import Found
+    from_list = Path(path).expanduser().parent/name
+    return Path(name) if os.path.exists(name) and not os.path.exists(from_list) else from_list
 
 # %% ../../nbs/data/folders.ipynb #9ccfde2e
 def plain_label(
@@ -136,59 +147,72 @@ def plain_label(
     "The label that `name` means"
     return unicodedata.normalize('NFC', name).strip()
 
-def _key(label): return ','.join(o.strip() for o in plain_label(label).split(','))
+def _comparable(label):
+    "`label` without the spaces around its commas"
+    return ','.join(o.strip() for o in plain_label(label).split(','))
 
 def match_labels(
     asked:list, # Labels that were asked for, perhaps cut at a comma
-    there:list, # Labels that the source has
+    have:list,  # Labels that the source has
 )->list:        # Each once
     "`asked` as the source writes them; pieces that only together are a label are put together"
-    whole,todo,out = {_key(o): o for o in there},[*asked],[]
+    known = {_comparable(o): o for o in have}
+    todo = list(asked)
+    out = []
     while todo:
-        sizes = [n for n in range(1, len(todo)+1) if _key(','.join(todo[:n])) in whole]
-        n = sizes[0] if sizes else 1
+        n = 1
+        for size in range(len(todo), 0, -1):
+            if _comparable(','.join(todo[:size])) in known: n = size
         name = ','.join(todo[:n])
-        out.append(whole.get(_key(name), plain_label(name)))
+        out.append(known.get(_comparable(name), plain_label(name)))
         del todo[:n]
     return list(dict.fromkeys(out))
 
 # %% ../../nbs/data/folders.ipynb #9c32e572
 _utf8 = '' if sys.getfilesystemencoding()=='utf-8' else ' (PYTHONUTF8=1 may help)'
 
-def _problem(label):
+def _disk_label_problem(label):
     "As `label_problem`, for names as they come from a disk"
     if printable(label)!=label: return f'is no text in {sys.getfilesystemencoding()}{_utf8}'
     return label_problem(label)
 
-def _some(names): return ', '.join(names[:20])+', ..'*(len(names)>20)
-def _asked(labels): return 'LABELS='+','.join(f'"{o}"' if ',' in o else o for o in labels)[:200]
+def _some(names):
+    "The first 20 of `names`, as text"
+    return ', '.join(names[:20])+(', ..' if len(names)>20 else '')
+
+def _labels_setting(labels):
+    "What somebody has set LABELS to"
+    quoted = [f'"{o}"' if ',' in o else o for o in labels]
+    return 'LABELS='+','.join(quoted)[:200]
 
 # %% ../../nbs/data/folders.ipynb #275e23c9
 def check_labels(
     labels:list, # To use
-    there:list,  # Labels that the source has
+    have:list,   # Labels that the source has
     source:str,  # For an error
 ):
     "A `SourceError` unless `labels` are at least two, are in the source, and can be told apart on every disk"
-    twins = {}
+    by_lower_case = {}
     for o in labels:
-        why = _problem(o)
-        if why: raise SourceError(f"{source}: '{o}' cannot be a label, it {why}; give it another name")
-        twin = twins.setdefault(o.casefold(), o)
+        problem = _disk_label_problem(o)
+        if problem: raise SourceError(f"{source}: '{o}' cannot be a label, it {problem}; give it another name")
+        twin = by_lower_case.setdefault(o.casefold(), o)
         if twin!=o: raise SourceError(f'{source}: {twin} and {o} are the same folder on many disks; rename one of them')
-    miss = [o for o in labels if o not in there]
-    if miss: raise SourceError(f'{_asked(labels)}: {source} has no {_some(miss)}; it has {_some(there) or "none"}')
-    few = _some(labels) or 'no label'
-    if len(labels)<2: raise SourceError(f'{source}: {few} is not enough to tell apart; it takes two labels or more')
+    missing = [o for o in labels if o not in have]
+    has = _some(have) or 'none'
+    if missing: raise SourceError(f'{_labels_setting(labels)}: {source} has no {_some(missing)}; it has {has}')
+    if len(labels)<2:
+        few = _some(labels) or 'no label'
+        raise SourceError(f'{source}: {few} is not enough to tell apart; it takes two labels or more')
 
 # %% ../../nbs/data/folders.ipynb #7a51adab
-_part_names = 'train training valid validation val test testing dev'.split()
+_split_names = 'train training valid validation val test testing dev'.split()
 
-def _inside(path):
+def _label_candidates(path):
     "Folders in `path` that could be labels"
     return [o for o in sorted(path.iterdir()) if o.is_dir() and not is_hidden(o.name) and not is_ours(o)]
 
-def _loose(path): return [o for o in path.iterdir() if is_photo_name(o.name) and os.path.isfile(o)]
+def _photos_directly_in(path): return [o for o in path.iterdir() if is_photo_name(o.name) and os.path.isfile(o)]
 
 # %% ../../nbs/data/folders.ipynb #7a51adac
 def _refuse_dead_links(path):
@@ -197,62 +221,77 @@ def _refuse_dead_links(path):
         if os.path.exists(o) or is_hidden(o.name) or is_photo_name(o.name): continue
         raise SourceError(f'{o}: a link that leads nowhere; is a drive missing? Connect it, or delete the link')
 
-def _unwrap(path):
+def _innermost(path):
     "The folder that holds the labels, below folders with nothing else in them"
     seen = set() # A link may lead back
     while os.path.realpath(path) not in seen:
         seen.add(os.path.realpath(path))
         _refuse_dead_links(path)
-        inside = _inside(path)
-        if len(inside)!=1 or _loose(inside[0]) or not _inside(inside[0]): break
-        path = inside[0]
+        folders = _label_candidates(path)
+        if len(folders)!=1 or _photos_directly_in(folders[0]) or not _label_candidates(folders[0]): break
+        path = folders[0]
     return path
 
 # %% ../../nbs/data/folders.ipynb #c1eab6b9
-def _parts(path):
+def _split_folders(path):
     "The parts of a dataset (train, test, ..) in `path` that hold the folders of the labels"
-    inside = _inside(path)
-    named = [o for o in inside if o.name.lower() in _part_names]
-    parts = [o for o in named if _inside(o)]
-    if named and len(named)==len(inside) and not parts:
+    folders = _label_candidates(path)
+    named = [o for o in folders if o.name.lower() in _split_names]
+    splits = [o for o in named if _label_candidates(o)]
+    if named and len(named)==len(folders) and not splits:
         raise SourceError(f'{path}: {_some([o.name for o in named])} hold photos and no labels; '
             f'put the photos into folders, as in {named[0].name}/cups/1.jpg')
-    if not parts or (len(parts)==1 and len(named)<len(inside)): return []
-    said = f'{_some([f"{o.name}/" for o in parts])}: merged, and split anew'
-    left = [f'{o.name}/' for o in inside if o not in parts]
-    if left: said += f'; {_some(left)} left out'
-    print(printable(said))
-    return parts
+    if not splits or (len(splits)==1 and len(named)<len(folders)): return []
+    message = f'{_some([f"{o.name}/" for o in splits])}: merged, and split anew'
+    left_out = [f'{o.name}/' for o in folders if o not in splits]
+    if left_out: message += f'; {_some(left_out)} left out'
+    print(printable(message))
+    return splits
 
 # %% ../../nbs/data/folders.ipynb #f243bdd1
+def _folders_by_label(holders):
+    "label -> its folders in `holders`, more than one where parts are put together; and the number of photos beside them"
+    folders = {}
+    loose = 0
+    for holder in holders:
+        _refuse_dead_links(holder)
+        loose += len(_photos_directly_in(holder))
+        for o in _label_candidates(holder): folders.setdefault(plain_label(o.name), []).append(o)
+    return folders,loose
+
 def label_folders(
     path:Path, # A folder
 )->dict:       # label -> its folders, more than one where parts are put together
     "The labels in `path`"
-    top = _unwrap(path)
+    top = _innermost(path)
     if top!=path: print(printable(f'{path.name}/: the labels are the folders in {top.relative_to(path)}/'))
-    holders,found,loose = _parts(top) or [top],{},0
-    for holder in holders:
-        _refuse_dead_links(holder)
-        loose += len(_loose(holder))
-        for o in _inside(holder): found.setdefault(plain_label(o.name), []).append(o)
+    found,loose = _folders_by_label(_split_folders(top) or [top])
     if not found and not loose and any(o.is_dir() for o in top.iterdir()):
         raise SourceError(f'{path}: all folders are empty, hidden or made by eyewear; name the one with your labels')
     if not found:
         raise SourceError(f'{path}: {loose} photos and no folders; put those of each label into a folder, '
             f'as in {path.name}/cups/1.jpg, or name a list with the columns label and file')
     if loose: print(printable(f'{path.name}/: {loose} photo(s) left out that are in no label\'s folder'))
-    twins = [label for label,folders in found.items() if len({o.name for o in folders})>1]
-    if twins: print(printable(f'{_some(twins)}: folders whose names look the same are merged'))
+    merged = [label for label,folders in found.items() if len({o.name for o in folders})>1]
+    if merged: print(printable(f'{_some(merged)}: folders whose names look the same are merged'))
     return found
 
 # %% ../../nbs/data/folders.ipynb #4e3bce08
-def _read(path):
+def _reader(path):
     "A function that gives the bytes of the file `path`"
     def read():
         if not os.path.isfile(path): raise FileNotFoundError(2, 'no such file')
         return Path(path).read_bytes()
     return read
+
+def _left_out(files, photos):
+    "What `photos` leaves out of `files`, as parts of a sentence"
+    dead = sum(is_photo_name(o.name) and not os.path.exists(o) for o in files)
+    other = len(files)-len(photos)-dead
+    out = []
+    if other: out.append(f'{other} files left out, they do not end like photos')
+    if dead: out.append(f'{dead} links that lead nowhere')
+    return ', '.join(out)
 
 def folder_photos(
     root:Path,    # The source, from which addresses are seen
@@ -260,48 +299,50 @@ def folder_photos(
     label:str,    # For messages
 ):                # Yields `Found`; prints what is left out
     "The photos of one label, in an order that has nothing to do with their names"
-    files = [(f,d) for d in folders for f in files_below(d, is_ours)]
-    photos = [(f,d) for f,d in files if is_photo_name(f.name) and os.path.isfile(f)]
-    dead = sum(is_photo_name(f.name) and not os.path.exists(f) for f,_ in files)
-    other = len(files)-len(photos)-dead
-    left = []
-    if other: left.append(f'{other} files left out, they do not end like photos')
-    if dead: left.append(f'{dead} links that lead nowhere')
-    if not photos:
-        found = f' ({", ".join(left)})' if left else ''
-        raise SourceError(f'{folders[0]}: no photos for the label {label}{found}; put some in, or choose with LABELS=')
-    if left: print(printable(f'{label}/: {", ".join(left)}'))
-    digest = lambda o: sha256(os.fsencode(o[0].relative_to(o[1]).as_posix()))
-    for f,_ in sorted(photos, key=digest): yield Found(printable(f.relative_to(root).as_posix()), load=_read(f), path=f)
+    files = []
+    order = {} # path of a photo -> digest of its name
+    for folder in folders:
+        for path in files_below(folder, is_ours):
+            files.append(path)
+            name = os.fsencode(path.relative_to(folder).as_posix())
+            if is_photo_name(path.name) and os.path.isfile(path): order[path] = sha256(name)
+    left_out = _left_out(files, order)
+    if not order:
+        detail = f' ({left_out})' if left_out else ''
+        raise SourceError(f'{folders[0]}: no photos for the label {label}{detail}; put some in, or choose with LABELS=')
+    if left_out: print(printable(f'{label}/: {left_out}'))
+    for path in sorted(order, key=order.get):
+        address = printable(path.relative_to(root).as_posix())
+        yield Found(address, load=_reader(path), path=path)
 
 # %% ../../nbs/data/folders.ipynb #d941fce5
-def _listed(path, row, line, column):
+_credit_columns = 'page_url','title','licence','creator'
+
+def _found_in_list(path, row, line, column):
     "`Found` for one line of a list"
-    name,more = row[column],{k: row.get(k, '') for k in ('page_url','title','licence','creator')}
+    name = row[column]
     if not name: raise SourceError(f'{path}, line {line}: no {column}')
-    why = label_problem(plain_label(row['label']))
-    said = f'label {row["label"][:100]!r}' if row['label'] else 'label'
-    if why: raise SourceError(f'{path}, line {line}: the {said} {why}')
-    if is_web(name): return Found(name, **more)
+    problem = label_problem(plain_label(row['label']))
+    if problem:
+        label = f'label {row["label"][:100]!r}' if row['label'] else 'label'
+        raise SourceError(f'{path}, line {line}: the {label} {problem}')
+    credits = {k: row.get(k, '') for k in _credit_columns}
+    if is_web(name): return Found(name, **credits)
     file = beside(path, name)
-    return Found(name, **more, load=_read(file), path=file)
+    return Found(name, **credits, load=_reader(file), path=file)
 
-def _column(row, path):
-    "The column that names the photos, in a list that has labels"
-    if {'sha256','status','image_url'}<=row.keys():
-        raise SourceError(f'{path}: the manifest of a dataset; run `eyewear-download --from {path}`')
-    have = ', '.join(row)[:100]
-    if 'label' not in row: raise SourceError(f'{path}: no column label in its first line, which has {have}')
-    return photo_column(row, path=path)
-
+# %% ../../nbs/data/folders.ipynb #85dd11a5
 def listed_photos(
     path:Path, # .csv or .tsv with the columns label and url, file, ..
 )->dict:       # label -> list of `Found`
     "The photos in a list, by label"
-    out,column = {},None
+    out = {}
+    column = None
     for line,row in read_list(path):
-        column = column or _column(row, path)
-        out.setdefault(plain_label(row['label']), []).append(_listed(path, row, line, column))
+        have = ', '.join(row)[:100]
+        if 'label' not in row: raise SourceError(f'{path}: no column label in its first line, which has {have}')
+        if column is None: column = photo_column(row, path=path)
+        out.setdefault(plain_label(row['label']), []).append(_found_in_list(path, row, line, column))
     if not out: raise SourceError(f'{path}: needs a line for each photo below the first, with label and url or file')
     return out
 
@@ -330,28 +371,19 @@ def own_photos(
 )->dict:            # label -> `Found`; the photos of a folder are looked for when you ask for them
     "The labels of a source of your own, and the photos of each"
     path = source_path(source)
-    said = f'SOURCE={str(source)[:200]}'
+    shown = f'SOURCE={str(source)[:200]}'
     if is_list(path): return listed_photos(path)
-    if not os.path.isdir(path): raise SourceError(f'{said}: neither a folder nor one of auto, {", ".join(names)}')
+    if not os.path.isdir(path): raise SourceError(f'{shown}: neither a folder nor one of auto, {", ".join(names)}')
     marks = read_marks(path)
-    if marks: raise SourceError(f'{said}: a dataset that eyewear made from {marks.get("source", "photos")}; name that instead')
+    origin = marks.get('source', 'photos')
+    if marks: raise SourceError(f'{shown}: a dataset that eyewear made from {origin}; name that instead')
     try:
-        if (path/'metadata.csv').is_file() and len(_inside(path))<2: return listed_photos(path/'metadata.csv')
+        if (path/'metadata.csv').is_file() and len(_label_candidates(path))<2: return listed_photos(path/'metadata.csv')
         return {o: folder_photos(path, folders, o) for o,folders in label_folders(path).items()}
-    except OSError as e: raise SourceError(f'{said}: cannot be read ({e.strerror})') from e
-
-# %% ../../nbs/data/folders.ipynb #9bbe49b2
-import hashlib,os
-from collections import Counter
-from pathlib import Path
-
-from fastcore.basics import patch
-from ..core import SourceError
-from .dataset import Dataset,read_marks
-from .fetch import fetch,first_failure
+    except OSError as e: raise SourceError(f'{shown}: cannot be read ({e.strerror})') from e
 
 # %% ../../nbs/data/folders.ipynb #b3a9bbc6
-def _same(photo, row):
+def _same_bytes(photo, row):
     "Has `photo` the bytes of `row`? An address is taken at its word, and so is a file that cannot be read right now"
     if photo.path is None: return True
     try:
@@ -360,163 +392,268 @@ def _same(photo, row):
     except FileNotFoundError: return False
     except OSError: return True
 
-def _by_size(free):
-    "size -> keys of those in `free` that are files of this size"
+def _keys_by_size(found):
+    "size -> keys of those in `found` that are files of this size"
     out = {}
-    for key,photo in free.items():
-        if photo.path and os.path.isfile(photo.path): out.setdefault(str(os.path.getsize(photo.path)), []).append(key)
+    for key,photo in found.items():
+        if photo.path is None or not os.path.isfile(photo.path): continue
+        size = str(os.path.getsize(photo.path))
+        out.setdefault(size, []).append(key)
     return out
 
 # %% ../../nbs/data/folders.ipynb #74df492a
 def match(
-    rows:list,  # Of a manifest
-    there:dict, # label -> list of `Found`, what the source has now
-)->tuple:       # Place of a row in `rows` -> (label, `Found`), and what no row is about: (label, address) -> `Found`
+    rows:list, # Of a manifest
+    have:dict, # label -> list of `Found`, what the source has now
+)->tuple:      # Place of a row in `rows` -> (label, `Found`), and what no row is about: (label, address) -> `Found`
     "Where the photos of `rows` are in the source now"
-    free,out = {(label,o.address): o for label,photos in there.items() for o in photos},{}
+    new = {(label,o.address): o for label,photos in have.items() for o in photos}
+    places = {}
     def look(i, keys):
-        key = next((k for k in keys if k in free and _same(free[k], rows[i])), None)
-        if key: out[i] = key[0],free.pop(key)
-    for i,r in enumerate(rows): look(i, [(label,r['image_url']) for label in (r['label'], *there)])
-    lost = [i for i in range(len(rows)) if i not in out]
-    sizes = _by_size(free) if lost else {}
-    for i in lost: look(i, sorted(sizes.get(rows[i]['bytes'], []), key=lambda k: k[0]!=rows[i]['label']))
-    return out,free
+        for key in keys:
+            if key in new and _same_bytes(new[key], rows[i]):
+                places[i] = key[0],new.pop(key)
+                return
+    for i,r in enumerate(rows): look(i, [(label,r['image_url']) for label in (r['label'], *have)])
+    lost = [i for i in range(len(rows)) if i not in places]
+    sizes = _keys_by_size(new) if lost else {}
+    for i in lost:
+        own_label_first = sorted(sizes.get(rows[i]['bytes'], []), key=lambda key: key[0]!=rows[i]['label'])
+        look(i, own_label_first)
+    return places,new
 
 # %% ../../nbs/data/folders.ipynb #05d9010e
 why_moved = 'moved in the source'    # Reason in the log
 why_gone = 'no longer in the source' # Reason in the log and in the manifest
 
+def _following(decisions):
+    "Those among `decisions` that followed the source"
+    return [e for e in decisions if e['why'] in (why_moved,why_gone)]
+
+def _last_label(row, decisions):
+    "The label under which `row` was in the source last; None where it was gone"
+    followed = _following(decisions)
+    return followed[-1]['to'] if followed else row['label']
+
+# %% ../../nbs/data/folders.ipynb #a303cd6e
 @patch
 def _is_out(self:Dataset, name): return self.find(name).parent.name=='.removed'
 
 @patch
-def _said(self:Dataset, row, held):
-    "The label under which `row` was in the source last; None where it was gone"
-    ours = [e for e in held if e['why'] in (why_moved,why_gone)]
-    return ours[-1]['to'] if ours else row['label']
-
-@patch
-def _follow_one(self:Dataset, name, label, held):
+def _follow_photo(self:Dataset, name, label, decisions):
     "Put the photo `name` where the source has it now (`label`; None: nowhere); says what was done, '' for nothing"
-    ours = [e for e in held if e['why'] in (why_moved,why_gone)]
-    said = self._said(self.row(name), held)
-    if said==label: return ''
-    if said is None:
-        self.undo(ours[-1]['n'])
-        done = self._follow_one(name, label, [e for e in held if e is not ours[-1]])
-        return done or ('' if self._is_out(name) else 'back')
+    last_label = _last_label(self.row(name), decisions)
+    if last_label==label: return ''
+    if last_label is None:
+        removal = _following(decisions)[-1]
+        self.undo(removal['n'])
+        done = self._follow_photo(name, label, [e for e in decisions if e is not removal])
+        if done: return done
+        return '' if self._is_out(name) else 'back'
     if self._is_out(name): return ''
     if label: return 'moved' if self.decide(name, label, by='rule', why=why_moved) else ''
-    self._carry_out(name, None, by='rule', why=why_gone)
+    self.log_and_move(name, None, by='rule', why=why_gone)
     return 'deleted'
 
 # %% ../../nbs/data/folders.ipynb #154791ac
 @patch
 def _follow_all(self:Dataset, rows, places):
     "Follow the photos of `rows` to their `places`; how many were moved, deleted and are back"
-    now,held = {},{}
-    for i,r in enumerate(rows): now.setdefault(Path(r['file']).name, []).append(places[i][0] if i in places else None)
-    for e in self.decisions(): held.setdefault(e['name'], []).append(e)
+    labels_now = {} # name -> label of each of its files in the source, None for one that is gone
+    for i,r in enumerate(rows):
+        label = places[i][0] if i in places else None
+        labels_now.setdefault(Path(r['file']).name, []).append(label)
+    decisions = {}
+    for e in self.decisions(): decisions.setdefault(e['name'], []).append(e)
     done = Counter()
-    for name,labels in now.items():
-        first = self.row(name)['label']
-        label = first if first in labels else next((o for o in labels if o), None)
-        done[self._follow_one(name, label, held.get(name, []))] += 1
+    for name,labels in labels_now.items():
+        label = self.row(name)['label']
+        if label not in labels: label = next((o for o in labels if o), None)
+        done[self._follow_photo(name, label, decisions.get(name, []))] += 1
     del done['']
     return done
 
 # %% ../../nbs/data/folders.ipynb #e69270ca
-def _note(rows, places):
+def _update_addresses(rows, places):
     "Write into `rows` where their photos are now; the addresses that have just gone, and how many photos have a new one"
-    gone,renamed = [],0
+    gone = []
+    renamed = 0
     for i,r in enumerate(rows):
         if i not in places:
             if r['reason']!=why_gone: gone.append(r['image_url'])
             r['reason'] = why_gone
             continue
         address = places[i][1].address
-        renamed += r['image_url']!=address
-        r.update(image_url=address, reason='' if r['reason']==why_gone else r['reason'])
+        if r['image_url']!=address: renamed += 1
+        r['image_url'] = address
+        if r['reason']==why_gone: r['reason'] = ''
     return gone,renamed
 
-def _bring(ds, there, free, kept, limit, source, **kwargs):
+def _fetch_new(ds, have, new, kept, limit, source, **kwargs):
     "Fetch what is new, as far as there is room, and bring the rows into the order of the source"
-    keys = [(label,o.address) for label,photos in there.items() for o in photos]
+    keys = [(label,o.address) for label,photos in have.items() for o in photos]
     place = {key: i for i,key in enumerate(keys)}
     ds.rows = [r for r in ds.rows if r['status']!='failed' or (r['label'],r['image_url']) in place]
-    room = {label: limit-kept[label] for label in there}
-    new = {label: [o for o in photos if (label,o.address) in free] for label,photos in there.items()}
-    wanted = {label: ('',photos) for label,photos in new.items() if photos and room[label]>0}
+    room = {label: limit-kept[label] for label in have}
+    wanted = {}
+    for label,photos in have.items():
+        photos = [o for o in photos if (label,o.address) in new]
+        if photos and room[label]>0: wanted[label] = '',photos
     if wanted: fetch(ds, wanted, limit, source, room=room, **kwargs)
     ds.rows.sort(key=lambda r: place.get((r['label'],r['image_url']), len(place)))
     ds.save()
 
 # %% ../../nbs/data/folders.ipynb #8a0a43dc
-def _ours(ds): return [r for r in ds.rows if r['source']!='by hand' and r['reason']!=why_gone]
+def _rows_of_source(ds): return [r for r in ds.rows if r['source']!='by hand' and r['reason']!=why_gone]
 
-def _check(ds, there, kept, new, limit, source):
+def _check_labels_have_photos(ds, have, kept, new, limit, source):
     "An error where a label has no photo at all, a line where some did not come"
-    come = kept+Counter(r['label'] for r in new)
-    for label,photos in there.items():
-        if not come[label]: raise SourceError(f'{source}: no photo for {label} came; {first_failure(ds, label)}')
-        short = min(len(photos), limit)-come[label]
+    came = kept+Counter(r['label'] for r in new)
+    for label,photos in have.items():
+        if not came[label]: raise SourceError(f'{source}: no photo for {label} came; {first_failure(ds, label)}')
+        short = min(len(photos), limit)-came[label]
         if short>0: print(f'{label}: {short} photo(s) did not come, among them {first_failure(ds, label)}')
 
-def _say(ds, source, done):
+def _report_changes(ds, source, done):
     "Print what changed, and how many photos of the source are in"
-    names = {Path(r['file']).name for r in _ours(ds) if r['file']}
-    failed = sum(r['status']=='failed' for r in _ours(ds))
-    there = {f.name for f in ds.files()}
-    what = ', '.join(f'{done[o]} {o}' for o in ('new','moved','renamed','replaced','deleted','back') if done[o])
-    print(f'{source}: {what}; {len(names & there)} of {len(names)+failed} photos are in')
+    rows = _rows_of_source(ds)
+    names = {Path(r['file']).name for r in rows if r['file']}
+    failed = sum(r['status']=='failed' for r in rows)
+    names_in = names & {f.name for f in ds.files()}
+    changes = [f'{done[o]} {o}' for o in ('new','moved','renamed','replaced','deleted','back') if done[o]]
+    print(f'{source}: {", ".join(changes)}; {len(names_in)} of {len(names)+failed} photos are in')
 
 # %% ../../nbs/data/folders.ipynb #5d0c7e12
-def _copied(ds): return [r for r in ds.rows if r['status'] in ('ok','duplicate') and r['source']!='by hand']
+def _copied(manifest):
+    "The rows of photos that came from the source"
+    return [r for r in manifest.rows if r['status'] in ('ok','duplicate') and r['source']!='by hand']
 
 def check_gone(
-    path:Path,  # Folder of the dataset; need not be there
-    there:dict, # label -> list of `Found`, all that the source has
+    path:Path,  # Folder of the dataset, which is only read; need not exist
+    have:dict,  # label -> list of `Found`, all that the source has
     source:str, # Its name, for an error
 ):
     "A `SourceError` where a label of the dataset has left the source, and all of its photos have"
-    gone = [o for o in read_marks(path).get('labels', []) if o not in there]
+    gone = [o for o in read_marks(path).get('labels', []) if o not in have]
     if not gone: return
-    ds = Dataset(path, mend=False)
-    rows = _copied(ds)
-    places,_ = match(rows, there)
-    said = [ds._said(r, ds._log.held(Path(r['file']).name)) for r in rows]
-    found = {said[i] for i in places}
+    rows = _copied(Manifest(Path(path)/'manifest.csv', mend=False))
+    log = DecisionLog(Path(path)/'decisions.jsonl')
+    places,_ = match(rows, have)
+    last_labels = [_last_label(r, log.held(Path(r['file']).name)) for r in rows]
+    found = {last_labels[i] for i in places}
     for label in gone:
-        if label in found or label not in said: continue
-        raise SourceError(f'{source}: the label {label} is gone, no photo of it is under {", ".join(there)[:200]}; '
+        if label in found or label not in last_labels: continue
+        raise SourceError(f'{source}: the label {label} is gone, no photo of it is under {", ".join(have)[:200]}; '
             'put it back, or choose labels with LABELS=, which makes a dataset of its own')
-
 
 # %% ../../nbs/data/folders.ipynb #9222d994
 def follow(
     ds:Dataset, # Dataset of a folder or a list
-    there:dict, # label -> list of `Found`, all that the source has
+    have:dict,  # label -> list of `Found`, all that the source has
     limit:int,  # Photos a label
     source:str, # Its name, for the manifest
     **kwargs,   # allow, timeout, tries, quiet: see `Fetcher`
 )->bool:        # Did anything change? `SourceError` where a label has no photo at all
     "Bring `ds` in step with its source; prints what changed, where there was anything before"
-    for label,photos in there.items():
-        ds._own_folder(label)
+    for label,photos in have.items():
+        ds.make_folder(label)
         if len(photos)>limit: print(f'{label}/: {limit} of {len(photos)} photos taken (LIMIT={limit})')
     rows = _copied(ds)
-    places,free = match(rows, there)
+    places,new = match(rows, have)
     kept = Counter(label for label,_ in places.values())
     done = ds._follow_all(rows, places)
-    gone,renamed = _note(rows, places)
-    if not done and not gone and not renamed and not any(kept[label]<limit for label,_ in free): return False
-    _bring(ds, there, free, kept, limit, source, **kwargs)
+    gone,renamed = _update_addresses(rows, places)
+    to_fetch = any(kept[label]<limit for label,_ in new)
+    if not (done or gone or renamed or to_fetch): return False
+    _fetch_new(ds, have, new, kept, limit, source, **kwargs)
     old = {id(r) for r in rows}
-    new = [r for r in _ours(ds) if r['status'] in ('ok','duplicate') and id(r) not in old]
-    _check(ds, there, kept, new, limit, source)
-    replaced = sum((Counter(gone) & Counter(r['image_url'] for r in new)).values())
+    new = [r for r in _rows_of_source(ds) if r['status'] in ('ok','duplicate') and id(r) not in old]
+    _check_labels_have_photos(ds, have, kept, new, limit, source)
+    same_address = Counter(gone) & Counter(r['image_url'] for r in new)
+    replaced = same_address.total()
     done += Counter(replaced=replaced, new=len(new)-replaced, renamed=renamed)
-    done -= Counter(deleted=replaced, renamed=done['moved'])
-    if rows and done: _say(ds, source, done)
+    done -= Counter(deleted=replaced, renamed=done['moved']) # A photo that moved has a new address too
+    if rows and done: _report_changes(ds, source, done)
     return bool(done)
+
+# %% ../../nbs/data/folders.ipynb #1219d557
+import glob
+
+from ..core import need,short
+
+_table_suffixes = *list_suffixes,'.parquet'
+
+def _name_column(have, column, path):
+    "`photo_column`, with an error that knows the option of the script"
+    try: return photo_column(have, column, path)
+    except SourceError as e: raise SourceError(f'{e}; name one with --column') from None
+
+def _parquet_values(path, column):
+    "The values of a column of a .parquet, in batches that fit into memory"
+    need('ray', f'{path}', 'pyarrow')
+    from pyarrow.dataset import dataset
+    try:
+        data = dataset(path, format='parquet')
+        name = _name_column(data.schema.names, column, path)
+        for batch in data.to_batches(columns=[name]): yield from batch[0].to_pylist()
+    except (OSError, ValueError) as e:
+        raise SourceError(f'{path}: cannot be read as a list ({getattr(e, "strerror", None) or e})') from e
+
+# %% ../../nbs/data/folders.ipynb #d53541ce
+def _csv_values(path, column):
+    "The values of a column of a .csv or .tsv"
+    name = None
+    for _,row in read_list(path):
+        name = name or _name_column(list(row), column, path)
+        yield row[name]
+
+def _photos_in_list(path, column):
+    "The photos that a list names"
+    values = _parquet_values if Path(path).suffix.lower()=='.parquet' else _csv_values
+    yield from (beside(path, str(o)) for o in values(path, column) if o)
+
+# %% ../../nbs/data/folders.ipynb #d1174527
+def _photos_below(folder):
+    "The photos below `folder`"
+    left_out = 0
+    for path in files_below(folder):
+        if is_photo_name(path.name): yield path
+        else: left_out += 1
+    if left_out: print(f'{short(folder)}: {left_out} file(s) left out, they do not end like photos', file=sys.stderr)
+
+# %% ../../nbs/data/folders.ipynb #8cb1685f
+def expand_paths(
+    paths:list, # Paths, patterns as `*.jpg`, and addresses of the web; or a single one
+)->list:        # The same, with the files that a pattern stands for; a file with such a name is itself
+    "`paths` without patterns; a `SourceError` for what is neither there nor called like a photo"
+    if isinstance(paths, (str, os.PathLike)): paths = [paths]
+    found = []
+    for path in map(str, paths):
+        if is_web(path) or os.path.lexists(path): found.append(path)
+        else: found += sorted(glob.glob(path, recursive=True)) or [path]
+    for path in found:
+        if not is_web(path) and not is_photo_name(Path(path).name) and not os.path.lexists(path):
+            raise SourceError(f'{short(path)}: there is no such file or folder')
+    return found
+
+def _photos_or_none(path, column):
+    "The photos in a list, or none, and a line about it, where it is no list of photos"
+    try: return list(_photos_in_list(path, column))
+    except SourceError as e: print(f'skipped: {e}', file=sys.stderr)
+    return []
+
+def find_photos(
+    paths:list,           # Photos, folders, lists (.csv, .tsv, .parquet), patterns as `*.jpg`, addresses of the web
+    column:str|None=None, # Of a list; `url`, `file`, `path`, .. by default
+):                        # Yields paths, relative ones from the current folder; addresses as text
+    "The photos in `paths`, in the folders and in the lists among them"
+    paths = expand_paths(paths)
+    named = {os.path.abspath(o) for o in paths}
+    only_lists = all(is_list(o, _table_suffixes) for o in paths)
+    for path in paths:
+        if is_web(path): yield path
+        elif is_list(path, _table_suffixes):
+            photos = _photos_in_list(path, column) if only_lists or column else _photos_or_none(path, column)
+            yield from (o for o in photos if os.path.abspath(o) not in named)
+        elif os.path.isdir(path): yield from _photos_below(path)
+        else: yield Path(path)

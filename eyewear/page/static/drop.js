@@ -1,8 +1,13 @@
 // The area that takes photos: dropped, pasted, chosen, or taken with the camera. Each is made small here, before it is
 // sent, and the next one is sent when Python has answered the one before.
 
-const SIDE = 1024, MOST = 200, LIMIT = 20 * 2 ** 20, PATIENCE = 20 // px, photos, bytes, seconds
-const PIXELS = 128e6, WEBP = 64e6, LONGEST = 65535                   // pixels, pixels of a WebP, px: what Python opens, too
+const SIDE = 1024           // px that a photo is sent with at most
+const MOST = 200            // photos at once
+const LIMIT = 20 * 2 ** 20  // bytes of one
+const PATIENCE = 20         // seconds
+const PIXELS = 128e6        // of a photo that Python opens, too
+const WEBP = 64e6           // the same of a WebP
+const LONGEST = 65535       // px of its longer side
 const LOST = 'No answer: the connection is lost, or the server is busy or has stopped. Please load the page again.'
 const NO_FILE = 'Nothing here that could be a photo: save it as a file first, and choose that.'
 const CAMERA = {
@@ -14,10 +19,15 @@ const megabytes = n => `${(n / 2 ** 20).toFixed(1).replace('.0', '')} MB`
 
 // -- A photo made small
 
-function size(file) { // Width and height that its header promises, before a pixel is decoded; 0 where the browser does not know the format
-  const url = URL.createObjectURL(file), img = new Image()
-  return new Promise(done => Object.assign(img, {onload: () => done([img.naturalWidth, img.naturalHeight]), onerror: () => done([0, 0]), src: url}))
-    .finally(() => URL.revokeObjectURL(url))
+function size(file) { // Width and height in its header, before a pixel is decoded; 0 where the browser does not know the format
+  const url = URL.createObjectURL(file)
+  const img = new Image()
+  const known = new Promise(done => {
+    img.onload = () => done([img.naturalWidth, img.naturalHeight])
+    img.onerror = () => done([0, 0])
+    img.src = url
+  })
+  return known.finally(() => URL.revokeObjectURL(url))
 }
 
 async function tooLarge(file) {
@@ -26,10 +36,11 @@ async function tooLarge(file) {
 }
 
 function painted(w, h, paint) { // A canvas, white below what is painted
-  const canvas = Object.assign(document.createElement('canvas'), {width: w, height: h}), g = canvas.getContext('2d')
-  Object.assign(g, {fillStyle: '#fff', imageSmoothingQuality: 'high'})
-  g.fillRect(0, 0, w, h)
-  paint(g)
+  const canvas = Object.assign(document.createElement('canvas'), {width: w, height: h})
+  const context = canvas.getContext('2d')
+  Object.assign(context, {fillStyle: '#fff', imageSmoothingQuality: 'high'})
+  context.fillRect(0, 0, w, h)
+  paint(context)
   return canvas
 }
 
@@ -39,10 +50,11 @@ function readable() { // Some browsers guard privacy by noise in all that is rea
 }
 
 async function jpeg(source, width, height) { // Bytes of `source` with no side over SIDE: pixels, and nothing else
-  const by = Math.min(1, SIDE / Math.max(width, height)), [w, h] = [width, height].map(o => Math.max(1, Math.round(o * by)))
-  const canvas = painted(w, h, g => g.drawImage(source, 0, 0, w, h))
+  const scale = Math.min(1, SIDE / Math.max(width, height))
+  const [w, h] = [width, height].map(o => Math.max(1, Math.round(o * scale)))
+  const canvas = painted(w, h, context => context.drawImage(source, 0, 0, w, h))
   const blob = await new Promise(done => canvas.toBlob(done, 'image/jpeg', .9))
-  canvas.width = canvas.height = 0                                 // gives its memory back at once
+  canvas.width = canvas.height = 0 // gives its memory back at once
   return blob.arrayBuffer()
 }
 
@@ -56,10 +68,11 @@ async function shrink(file) { // Bytes of a small JPEG, upright; null where this
 }
 
 async function load(file) { // What to send of it: `data`, or `problem`, a sentence
-  const name = file.name || 'photo', data = await shrink(file)
+  const name = file.name || 'photo'
+  const data = await shrink(file)
   if (data) return {name, data}
-  if (file.size > LIMIT) return {name, problem: `${name}: ${megabytes(file.size)}, and your browser cannot make it smaller; ` +
-    `at most ${megabytes(LIMIT)} can be sent`}
+  const tooMuch = `${megabytes(file.size)}, and your browser cannot make it smaller; at most ${megabytes(LIMIT)} can be sent`
+  if (file.size > LIMIT) return {name, problem: `${name}: ${tooMuch}`}
   try { return {name, data: await file.arrayBuffer()} }
   catch { return {name, problem: `${name}: cannot be read; a folder, or a file that is no longer there`} }
 }
@@ -67,32 +80,41 @@ async function load(file) { // What to send of it: `data`, or `problem`, a sente
 // -- The area
 
 function render({model, el}) {
-  const me = Math.random().toString(36).slice(2), todo = []
-  let asked = 0, waiting = null, working = false
+  const client = Math.random().toString(36).slice(2)
+  const tasks = []     // what is still to be sent
+  let sent = 0         // messages
+  let waiting = null   // the message that has no answer yet: its id, and what to call with the answer
+  let working = false
 
   const input = h('input', {type: 'file', accept: 'image/*', multiple: true, hidden: true, onchange: () => {
-    take(input.files)
-    input.value = ''                                               // so that the same file can be chosen again
+    takeFiles(input.files)
+    input.value = '' // so that the same file can be chosen again
   }})
   const area = h('button', {type: 'button', class: 'ed-area', onclick: () => input.click()},
     icon(), h('b', {}, h('span', {class: 'ed-fine'}, 'Drop photos here'), h('span', {class: 'ed-touch'}, 'Choose photos')),
     h('span', {class: 'ed-fine'}, 'paste one, or ', h('u', {}, 'choose files')))
-  const camera = navigator.mediaDevices?.getUserMedia && h('button', {type: 'button', class: 'ed-button', onclick: () => takePhoto()}, 'Take a photo')
-  const many = h('span', {class: 'ed-many'}), told = h('span', {'aria-live': 'polite'})
-  const row = h('div', {class: 'ed-row'}, camera, h('p', {class: 'ed-say'}, h('i', {class: 'ed-spin', 'aria-hidden': 'true'}), many, told))
-  const title = model.get('examples_title'), examples = model.get('examples').map(({alt, url}, k) =>
+  const camera = navigator.mediaDevices?.getUserMedia &&
+    h('button', {type: 'button', class: 'ed-button', onclick: () => takePhoto()}, 'Take a photo')
+  const spinner = h('i', {class: 'ed-spin', 'aria-hidden': 'true'})
+  const progress = h('span', {class: 'ed-many'})
+  const status = h('span', {'aria-live': 'polite'})
+  const row = h('div', {class: 'ed-row'}, camera, h('p', {class: 'ed-say'}, spinner, progress, status))
+  const title = model.get('examples_title')
+  const examples = model.get('examples').map(({alt, url}, k) =>
     h('button', {type: 'button', title: alt, onclick: () => work(() => ask({do: 'example', k}))}, h('img', {src: url, alt})))
   const tries = examples.length ? h('div', {class: 'ed-tries', role: 'group', 'aria-label': title}, h('p', {}, title), examples) : null
-  const root = h('div', {class: 'ed', role: 'group', 'aria-label': 'Photos', 'data-lm-suppress-shortcuts': 'true',
-    onkeydown: ev => { if (!ev.ctrlKey && !ev.metaKey && !ev.altKey) ev.stopPropagation() }}, // Jupyter has shortcuts of its own
+  const keepKey = ev => { if (!ev.ctrlKey && !ev.metaKey && !ev.altKey) ev.stopPropagation() } // Jupyter has shortcuts of its own
+  const root = h('div', {class: 'ed', role: 'group', 'aria-label': 'Photos', 'data-lm-suppress-shortcuts': 'true', onkeydown: keepKey},
     area, input, row, tries)
 
-  function say(text) { told.textContent = text }
+  function say(text) { status.textContent = text }
 
   // -- Send, one after the other
   function ask(msg, data) { // What Python answers; an error where it does not
     return new Promise((answered, lost) => {
-      const id = `${me}-${++asked}`, patience = 1000 * (PATIENCE + (data?.byteLength ?? 0) / 1e5) // a slow line has its time too
+      sent += 1
+      const id = `${client}-${sent}`
+      const patience = 1000 * (PATIENCE + (data?.byteLength ?? 0) / 1e5) // ms; longer for a large photo on a slow line
       const late = setTimeout(lost, patience)
       waiting = {id, answered: a => { clearTimeout(late); answered(a) }}
       model.send({id, ...msg}, undefined, data ? [data] : [])
@@ -104,76 +126,87 @@ function render({model, el}) {
     if (msg.wrong) say(msg.wrong)
   }
   async function work(task) { // Tasks wait for each other; where one is not answered, those behind it would not be either
-    todo.push(task)
+    tasks.push(task)
     if (working) return
     working = true
     root.classList.add('ed-busy')
     say('')
-    try { while (todo.length) await todo.shift()() } catch {
-      todo.length = 0
+    try {
+      while (tasks.length) await tasks.shift()()
+    } catch {
+      tasks.length = 0
       say(LOST)
     }
     working = false
     root.classList.remove('ed-busy')
-    many.textContent = ''
+    progress.textContent = ''
   }
-  function take(files) {
-    const all = [...files], some = all.slice(0, MOST), n = some.length
+  function takeFiles(files) {
+    const all = [...files]
+    const some = all.slice(0, MOST)
+    const n = some.length
     if (!n) return
     work(async () => {
-      if (all.length > MOST) say(left(all.slice(MOST)))
+      if (all.length > MOST) say(leftOut(all.slice(MOST)))
       for (const [i, file] of some.entries()) {
-        if (n > 1) many.textContent = `${i + 1} of ${n}`
+        if (n > 1) progress.textContent = `${i + 1} of ${n}`
         const {data, ...about} = await load(file)
         await ask({do: 'photo', i, n, problem: '', ...about}, data)
       }
-      many.textContent = ''
+      progress.textContent = ''
     })
   }
-  function left(files) {
-    const names = files.slice(0, 5).map(o => o.name).join(', '), more = files.length - 5
+  function leftOut(files) {
+    const names = files.slice(0, 5).map(o => o.name).join(', ')
+    const more = files.length - 5
     return `At most ${MOST} photos at once. Left out: ${names}${more > 0 ? ` and ${more} more` : ''}.`
   }
 
   // -- Drop and paste, anywhere on the page
-  const elsewhere = ev => !root.isConnected || ev.defaultPrevented ||
-    ((el.closest('div.jp-Notebook') || ev.target.closest?.('.ed')) && !root.contains(ev.target)) // a notebook has other uses for it; so has a second area
-  const over = on => root.classList.toggle('ed-over', on)
+  const inNotebook = () => el.closest('div.jp-Notebook')
+  function isElsewhere(ev) { // a notebook has other uses for files, and so has a second area
+    if (!root.isConnected || ev.defaultPrevented) return true
+    return (inNotebook() || ev.target.closest?.('.ed')) && !root.contains(ev.target)
+  }
+  const highlight = on => root.classList.toggle('ed-over', on)
   const onDocument = {
     dragover: ev => {
-      const ours = !elsewhere(ev) && !!ev.dataTransfer?.types.includes('Files')
-      over(ours)
-      if (!ours) return
+      const isOurs = !isElsewhere(ev) && !!ev.dataTransfer?.types.includes('Files')
+      highlight(isOurs)
+      if (!isOurs) return
       ev.preventDefault()
       ev.dataTransfer.dropEffect = 'copy'
     },
-    dragleave: ev => { if (!ev.relatedTarget) over(false) },
+    dragleave: ev => { if (!ev.relatedTarget) highlight(false) },
     drop: ev => {
-      over(false)
-      if (elsewhere(ev)) return
+      highlight(false)
+      if (isElsewhere(ev)) return
       const files = [...ev.dataTransfer?.files ?? []]
       if (!files.length && !root.contains(ev.target)) return
       ev.preventDefault()
-      files.length ? take(files) : say(NO_FILE)
+      if (files.length) takeFiles(files)
+      else say(NO_FILE)
     },
     paste: ev => {
-      const files = [...ev.clipboardData?.files ?? []], typing = ev.target.closest?.('input, textarea, select, [contenteditable=true], .cm-editor')
-      if (elsewhere(ev) || typing) return
+      const typing = ev.target.closest?.('input, textarea, select, [contenteditable=true], .cm-editor')
+      if (isElsewhere(ev) || typing) return
+      const files = [...ev.clipboardData?.files ?? []]
       if (!files.length) return root.contains(ev.target) && say(NO_FILE)
       ev.preventDefault()
-      take(files)
+      takeFiles(files)
     }}
-  for (const [name, does] of Object.entries(onDocument)) document.addEventListener(name, does)
+  for (const [name, listener] of Object.entries(onDocument)) document.addEventListener(name, listener)
 
   // -- The camera
-  let dialog = null, asking = false
+  let dialog = null
+  let asking = false
   async function takePhoto() {
     if (asking) return
     asking = true
     say('')
     try {
       const stream = await navigator.mediaDevices.getUserMedia({video: {facingMode: 'user', width: {ideal: 1280}}})
-      dialog = viewfinder(stream, file => take([file]))
+      dialog = viewfinder(stream, file => takeFiles([file]))
       root.append(dialog)
       dialog.showModal()
     } catch (e) { say(CAMERA[e.name] ?? 'The camera cannot be used here. Please choose a photo.') }
@@ -184,8 +217,8 @@ function render({model, el}) {
   el.append(root)
   return () => {
     dialog?.close()
-    todo.length = 0
-    for (const [name, does] of Object.entries(onDocument)) document.removeEventListener(name, does)
+    tasks.length = 0
+    for (const [name, listener] of Object.entries(onDocument)) document.removeEventListener(name, listener)
     model.off('msg:custom', onAnswer)
   }
 }
@@ -200,19 +233,24 @@ function icon() { // A picture, with a hill and a sun
 // -- What the camera sees, until a photo is taken
 
 function viewfinder(stream, snapped) {
-  const video = h('video', {autoplay: true, playsinline: true, 'aria-label': 'What the camera sees', onloadeddata: () => {
+  const onPicture = () => {
     snap.disabled = false
     snap.focus()
-  }})
-  const snap = h('button', {type: 'button', class: 'ed-button ed-main', disabled: true, onclick: async () => {
+  }
+  const video = h('video', {autoplay: true, playsinline: true, 'aria-label': 'What the camera sees', onloadeddata: onPicture})
+  const takeIt = async () => {
     const data = await jpeg(video, video.videoWidth, video.videoHeight)
     dialog.close()
     snapped(new File([data], 'camera.jpg', {type: 'image/jpeg'}))
-  }}, 'Take the photo')
-  const dialog = h('dialog', {class: 'ed-dialog', 'aria-label': 'Take a photo', onclose: () => {
+  }
+  const snap = h('button', {type: 'button', class: 'ed-button ed-main', disabled: true, onclick: takeIt}, 'Take the photo')
+  const cancel = h('button', {type: 'button', class: 'ed-button', onclick: () => dialog.close()}, 'Cancel')
+  const turnOff = () => {
     stream.getTracks().forEach(o => o.stop())
     dialog.remove()
-  }}, video, h('div', {class: 'ed-row'}, snap, h('button', {type: 'button', class: 'ed-button', onclick: () => dialog.close()}, 'Cancel')))
+  }
+  const dialog = h('dialog', {class: 'ed-dialog', 'aria-label': 'Take a photo', onclose: turnOff},
+    video, h('div', {class: 'ed-row'}, snap, cancel))
   video.muted = true
   video.srcObject = stream
   return dialog
