@@ -1,5 +1,11 @@
 "What the tests share: a browser for those that open a page."
-import json, os, shutil, signal, subprocess, sys, time
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -27,7 +33,9 @@ def quiet(*cmd, timeout=600):
     except (OSError, subprocess.TimeoutExpired) as e: return f'{cmd[0]}: {e}'
     if res.returncode == 0: return ''
     lines = (res.stderr or res.stdout).strip().splitlines() or [f'exit {res.returncode}']
-    return f'{" ".join(cmd[:4])}: ' + next((l for l in lines if 'rror' in l or 'E:' in l), lines[-1]).strip()
+    errors = [l for l in lines if 'rror' in l or 'E:' in l]
+    line = errors[0] if errors else lines[-1]
+    return f'{" ".join(cmd[:4])}: {line.strip()}'
 
 def find_chromium():
     "Path of a Chromium, and what was tried where there is none"
@@ -44,6 +52,10 @@ def find_chromium():
         tried.append(quiet('apt-get', 'update', '-q') or quiet('apt-get', 'install', '-yq', 'chromium', timeout=900))
         if path := on_path(): return path, []
     return None, list(filter(None, tried))
+
+def pytest_configure(config):
+    "Before several workers start, so that only one process installs a browser"
+    if getattr(config.option, 'numprocesses', None): find_chromium()
 
 @pytest.fixture(scope='session')
 def chromium():
@@ -73,11 +85,11 @@ def comes_true(page, js, patience=60):
         assert time.monotonic() < end, f'not true in {patience} s: {js}'
         page.wait_for_timeout(50)
 
-def axe(page, part='body'):
-    "What axe-core finds wrong in a part of the page, for people who see, hear or move less: rule and elements"
+def axe(page, selector='body'):
+    "Accessibility problems that axe-core finds below `selector`: rule and elements"
     from axe_playwright_python.base import AXE_FILE_PATH
     page.evaluate(AXE_FILE_PATH.read_text(encoding='utf-8'))
-    return page.evaluate('async o => (await axe.run(o)).violations.map(v => [v.id, v.nodes.map(n => n.html)])', part)
+    return page.evaluate('async o => (await axe.run(o)).violations.map(v => [v.id, v.nodes.map(n => n.html)])', selector)
 
 # -- Notebooks in JupyterLab
 
