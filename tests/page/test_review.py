@@ -95,7 +95,7 @@ def test_decision_is_on_disk_when_the_answer_comes(r, ds, msg, now):
 def test_log_is_written_before_the_photo_moves(r, ds, monkeypatch):
     a = queue_names(ds)[0]
     logged = []
-    monkeypatch.setattr(Dataset, '_settle', lambda self, name: logged.append(log(ds)[-1]['name']))
+    monkeypatch.setattr(Dataset, '_move_to_decision', lambda self, name: logged.append(log(ds)[-1]['name']))
     s = r.answer(dict(id=1, do='decide', names=[a], to='plates'))
     assert logged == [a] and not s['cells'][0]['decided'] # not moved yet: not shown as done
     monkeypatch.undo()
