@@ -19,9 +19,7 @@ from .data.folders import source_path
 from .data.sources import check_source
 
 # %% ../nbs/cli.ipynb #6288e3dc
-def _figure(f):
-    from eyewear.model.metrics import say_error
-    return say_error(f) or 'not known (no right labels)'
+def _figure(f): return say_error(f) or 'not known (no right labels)'
 
 def summary(
     rec:dict, # A run record

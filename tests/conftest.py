@@ -1,4 +1,5 @@
-"What the tests share: a browser for those that open a page."
+"What the tests share: a home of their own, a tiny dataset and models trained on it, a browser for those that open a page."
+import functools
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 import pytest
@@ -90,6 +92,34 @@ def axe(page, selector='body'):
     from axe_playwright_python.base import AXE_FILE_PATH
     page.evaluate(AXE_FILE_PATH.read_text(encoding='utf-8'))
     return page.evaluate('async o => (await axe.run(o)).violations.map(v => [v.id, v.nodes.map(n => n.html)])', selector)
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    "An `EYEWEAR_HOME` of this test alone"
+    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'home'))
+    monkeypatch.delenv('EYEWEAR_RUN', raising=False)
+    return tmp_path/'home'
+
+@pytest.fixture(scope='session')
+def tiny_ds(tmp_path_factory):
+    "16 photos of each of two labels; no test changes them"
+    from tinylearner import tiny_dataset
+    return tiny_dataset(tmp_path_factory.mktemp('tiny')/'photos', counts=dict(glasses=16, none=16))
+
+@pytest.fixture(scope='session')
+def trained(tiny_ds, tmp_path_factory):
+    "`trained(how)`: a model after two epochs on `tiny_ds` and what its record says, made once for all tests"
+    @functools.cache
+    def train_once(how):
+        from eyewear.core import read_record, run_dir
+        from eyewear.train import train
+        from tinylearner import TINY
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv('EYEWEAR_HOME', str(tmp_path_factory.mktemp('trained')))
+            patch.delenv('EYEWEAR_RUN', raising=False)
+            learn = train(tiny_ds, how=how, epochs=2, **TINY)
+            return SimpleNamespace(learn=learn, facts=read_record()['training'], record=run_dir()/'summary.json')
+    return train_once
 
 # -- Notebooks in JupyterLab
 
