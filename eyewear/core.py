@@ -63,6 +63,7 @@ def _exit_with_oserror(e):
     if full: _exit_with(f'standard output: cannot be written ({full.strerror}); free some space')
     _exit_with(printable(f'{e.filename}: {e.strerror}' if e.filename else e))
 
+# %% ../nbs/00_core.ipynb #6d9809f0
 def _run_script(f, again, *args, **kwargs):
     "Call `f` for somebody at a terminal"
     for stream in (sys.stdout, sys.stderr):
@@ -217,7 +218,8 @@ def run_dir(
         path = home()/'runs'/f'{datetime.now():%Y-%m-%d_%H-%M-%S}' if new or not runs else runs[-1]
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise DatasetError(f'{path}: cannot be made ({e.strerror}); set EYEWEAR_HOME to a folder of yours') from e
+        raise DatasetError(f'{path}: cannot be made ({e.strerror}); '
+            'set EYEWEAR_HOME to a folder of yours') from e
     return path
 
 # %% ../nbs/00_core.ipynb #d399c084
