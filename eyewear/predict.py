@@ -325,8 +325,9 @@ def _read_stream(file, name):
     while True:
         piece = file.read(2**20)
         if not piece: return bytes(data)
-        kind = type(piece).__name__
-        if kind!='bytes': raise TypeError(f'{name}: read() of {type(file).__name__} gives {kind}, not bytes')
+        if not isinstance(piece, bytes):
+            kind = type(piece).__name__
+            raise TypeError(f'{name}: read() of {type(file).__name__} gives {kind}, not bytes')
         data += piece
         if len(data)>_max_stream: raise PhotoError(f'{name}: over {_max_stream//10**6} MB')
 
