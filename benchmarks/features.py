@@ -3,7 +3,8 @@ import tempfile, time
 from pathlib import Path
 import torch
 from _report import report
-from eyewear.model.backbone import features, get_backbone, _last_layer
+from eyewear.model.backbone import get_backbone
+from eyewear.model.features import feature_net, features
 from eyewear.core import PhotoError
 from eyewear.photo import open_photo
 from eyewear.data.practice import practice_photos
@@ -31,7 +32,7 @@ def timed(f, *args):
 
 def main():
     backbone = get_backbone('tf_efficientnet_lite0')
-    net = _last_layer(backbone).to(memory_format=torch.channels_last)
+    net = feature_net(backbone).to(memory_format=torch.channels_last)
     batches = [torch.randn(min(BS, N-s), 3, 224, 224).contiguous(memory_format=torch.channels_last) for s in range(0, N, BS)]
     with tempfile.TemporaryDirectory() as tmp:
         files = portraits(Path(tmp))

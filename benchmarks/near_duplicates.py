@@ -62,7 +62,8 @@ def drawn(seed):
     return [portrait(LABELS[i//4 % 4], seed*1_000_000+i, STYLES[i % 4], size=size(i)) for i in range(N)]
 
 def features_of(data):
-    from eyewear.model.backbone import features, get_backbone
+    from eyewear.model.backbone import get_backbone
+    from eyewear.model.features import features
     with tempfile.TemporaryDirectory() as tmp:
         files = [Path(tmp)/f'{i}.jpg' for i in range(len(data))]
         for f, d in zip(files, data): f.write_bytes(d)

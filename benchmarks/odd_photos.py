@@ -23,9 +23,9 @@ def practice(seed, home):
     return row(f'drawn, set {seed}', files, [key[f.name] in ('no_portrait', 'two_people') for f in files], photo_features(ds, files))
 
 def real(folder):
-    from eyewear.model.backbone import features, get_backbone
-    from eyewear.model.features import looks
-    from eyewear.photo import open_photo
+    from eyewear.model.backbone import get_backbone
+    from eyewear.model.features import features
+    from eyewear.photo import looks, open_photo
     files = sorted(f for f in Path(folder).glob('[!.]*/*') if f.is_file())
     seen = [looks(open_photo(f)) for f in files]
     print(f"real photos: darkest {min(o['grey'] for o in seen):.1f}, softest {min(o['sharp'] for o in seen):.1f}")

@@ -32,10 +32,12 @@ def exact_duplicates(
     ds:Dataset, # Dataset
 )->list:        # `(kept, copy)`: names; what comes first in the manifest is kept
     "Photos whose very bytes are there twice, under two labels"
-    there,first,out = {f.name for f in ds.files()},{},[]
+    names = {f.name for f in ds.files()}
+    first = {} # digest -> name of the photo that came first
+    out = []
     for row in ds.rows:
         name = Path(row['file']).name
-        if name not in there or row['status']=='duplicate': continue
+        if name not in names or row['status']=='duplicate': continue
         kept = first.setdefault(row['sha256'], name)
         if kept!=name: out.append((kept, name))
     return out
@@ -67,11 +69,12 @@ def find_odd(
     "Photos that are of little use, or like no other here"
     part = ds.split()
     files = [f for f in ds.whole_files() if part[f.name]!='test']
-    out = {f.name: why for f,why in odd_looks(files).items()}
+    out = {f.name: reason for f,reason in odd_looks(files).items()}
     feats = features_of(ds, files)
     if feats is None: return out
     like = likeness(feats)
-    for i in like.argsort()[:int(len(files)*share)]: out.setdefault(files[i].name, f'like no other here ({like[i]:.2f})')
+    least_like = like.argsort()[:int(len(files)*share)]
+    for i in least_like: out.setdefault(files[i].name, f'like no other here ({like[i]:.2f})')
     return out
 
 # %% ../nbs/02_clean.ipynb #9134975f
@@ -80,14 +83,19 @@ def suspects(
     pairs:list=None, # From `near_duplicates`, where you have them
 )->list:        # Dicts with name, why, reason, part and like, as `Review` takes them
     "The photos that a person should look at, as far as can be told without a trained model"
-    part,there,why = ds.split(),{f.name: f.parent.name for f in ds.files()},{}
-    for o in twice_labelled(ds): why[o] = ('two labels', 'the same photo came under two labels')
-    for a,b,_ in near_duplicates(ds, features_of) if pairs is None else pairs:
-        if a in there and b in there and there[a]!=there[b]: why |= {o: ('two labels', f'a copy of it is called {there[c]}') for o,c in ((a,b),(b,a)) if o not in why}
-    for o,text in find_odd(ds).items(): why.setdefault(o, ('odd', text))
+    part = ds.split()
+    label = {f.name: f.parent.name for f in ds.files()}
+    out = {o: ('two labels','the same photo came under two labels') for o in twice_labelled(ds)}
+    if pairs is None: pairs = near_duplicates(ds, features_of)
+    for a,b,_ in pairs:
+        if a not in label or b not in label or label[a]==label[b]: continue
+        out.setdefault(a, ('two labels',f'a copy of it is called {label[b]}'))
+        out.setdefault(b, ('two labels',f'a copy of it is called {label[a]}'))
+    for o,text in find_odd(ds).items(): out.setdefault(o, ('odd',text))
     files = ds.whole_files()
     like = neighbours(files, features_of(ds, files))
-    return [dict(name=o, reason=kind, why=text, part=part[o], like=like.get(o, {})) for o,(kind,text) in why.items() if part[o]!='test']
+    return [dict(name=o, reason=kind, why=text, part=part[o], like=like.get(o, {}))
+        for o,(kind,text) in out.items() if part[o]!='test']
 
 # %% ../nbs/02_clean.ipynb #4536582f
 def clean(
@@ -95,15 +103,17 @@ def clean(
     pairs:list=None, # From `near_duplicates`, where you have them
 )->dict:             # Numbers of unreadable, exact_duplicates, near_duplicates (pairs), near_copies (taken out) and groups
     "Take out the unreadable and copies, and group what is alike; into the run record too"
-    for f,why in find_unreadable(ds).items(): ds.decide(f.name, None, by='rule', why=f'unreadable: {why}')
-    for kept,copy in exact_duplicates(ds): ds.decide(copy, None, by='rule', why=f'exact duplicate of {kept}')
+    def remove(name, reason): ds.decide(name, None, by='rule', why=reason)
+    for f,problem in find_unreadable(ds).items(): remove(f.name, f'unreadable: {problem}')
+    for kept,copy in exact_duplicates(ds): remove(copy, f'exact duplicate of {kept}')
     if pairs is None: pairs = near_duplicates(ds, features_of)
     groups = group_near(ds, pairs)
-    for kept,copy in near_copies(ds, pairs): ds.decide(copy, None, by='rule', why=f'near copy of {kept}')
-    held = [e['why'] for e in ds.decisions() if e['by']=='rule' and e['to'] is None]
-    unreadable,exact,near = (sum(o.startswith(k) for o in held) for k in ('unreadable','exact','near'))
-    same = sum(r['status']=='duplicate' for r in ds.rows)
-    out = dict(unreadable=unreadable, exact_duplicates=exact+same, near_duplicates=len(pairs), near_copies=near, groups=groups)
+    for kept,copy in near_copies(ds, pairs): remove(copy, f'near copy of {kept}')
+    reasons = [e['why'] for e in ds.decisions() if e['by']=='rule' and e['to'] is None]
+    def count(start): return sum(o.startswith(start) for o in reasons)
+    exact = count('exact')+sum(r['status']=='duplicate' for r in ds.rows)
+    out = dict(unreadable=count('unreadable'), exact_duplicates=exact, near_duplicates=len(pairs),
+        near_copies=count('near'), groups=groups)
     record(problems={**read_record().get('problems', {}), **out})
     ds.mark(cleaned=True)
     return out

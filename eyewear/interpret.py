@@ -47,7 +47,7 @@ def cross_probs(
         if (fold==k).all() or not (fold==k).any(): continue
         set_seed(42+k)
         fresh = get_learner(ds, learn.backbone)
-        if acts is None: acts = view_activations(ds, fresh, learn.backbone, files)
+        if acts is None: acts = view_activations(ds, fresh, learn.backbone, files, usual_views(ds))
         fast = fit_late(nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1]), acts, y, fold==k, epochs, quiet=True)
         views = [fast.dls.valid.new(Views(acts[fold==k], y[fold==k], v)) for v in range(acts.shape[1])]
         with fast.no_bar(): probs[fold==k] = torch.stack([fast.get_preds(dl=dl)[0] for dl in views]).mean(0)

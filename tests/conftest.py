@@ -1,6 +1,13 @@
-"What the tests share: a browser for those that open a page."
-import os, shutil, signal, subprocess, sys, time
+"What the tests share: a home of their own, a tiny dataset and models trained on it, a browser for those that open a page."
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 import pytest
 
 signal.signal(signal.SIGINT, signal.default_int_handler) # What a shell starts in the background is deaf to Ctrl-C otherwise
@@ -24,7 +31,9 @@ def quiet(*cmd, timeout=600):
     except (OSError, subprocess.TimeoutExpired) as e: return f'{cmd[0]}: {e}'
     if res.returncode == 0: return ''
     lines = (res.stderr or res.stdout).strip().splitlines() or [f'exit {res.returncode}']
-    return f'{" ".join(cmd[:4])}: ' + next((l for l in lines if 'rror' in l or 'E:' in l), lines[-1]).strip()
+    errors = [l for l in lines if 'rror' in l or 'E:' in l]
+    line = errors[0] if errors else lines[-1]
+    return f'{" ".join(cmd[:4])}: {line.strip()}'
 
 def find_chromium():
     "Path of a Chromium, and what was tried where there is none"
@@ -41,6 +50,10 @@ def find_chromium():
         tried.append(quiet('apt-get', 'update', '-q') or quiet('apt-get', 'install', '-yq', 'chromium', timeout=900))
         if path := on_path(): return path, []
     return None, list(filter(None, tried))
+
+def pytest_configure(config):
+    "Before several workers start, so that only one process installs a browser"
+    if getattr(config.option, 'numprocesses', None): find_chromium()
 
 @pytest.fixture(scope='session')
 def chromium():
@@ -70,8 +83,36 @@ def comes_true(page, js, patience=60):
         assert time.monotonic() < end, f'not true in {patience} s: {js}'
         page.wait_for_timeout(50)
 
-def axe(page, part='body'):
-    "What axe-core finds wrong in a part of the page, for people who see, hear or move less: rule and elements"
+def axe(page, selector='body'):
+    "Accessibility problems that axe-core finds below `selector`: rule and elements"
     from axe_playwright_python.base import AXE_FILE_PATH
     page.evaluate(AXE_FILE_PATH.read_text(encoding='utf-8'))
-    return page.evaluate('async o => (await axe.run(o)).violations.map(v => [v.id, v.nodes.map(n => n.html)])', part)
+    return page.evaluate('async o => (await axe.run(o)).violations.map(v => [v.id, v.nodes.map(n => n.html)])', selector)
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    "An `EYEWEAR_HOME` of this test alone"
+    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'home'))
+    monkeypatch.delenv('EYEWEAR_RUN', raising=False)
+    return tmp_path/'home'
+
+@pytest.fixture(scope='session')
+def tiny_ds(tmp_path_factory):
+    "16 photos of each of two labels; no test changes them"
+    from tinylearner import tiny_dataset
+    return tiny_dataset(tmp_path_factory.mktemp('tiny')/'photos', counts=dict(glasses=16, none=16))
+
+@pytest.fixture(scope='session')
+def trained(tiny_ds, tmp_path_factory):
+    "`trained(how)`: a model after two epochs on `tiny_ds` and what its record says, made once for all tests"
+    @functools.cache
+    def train_once(how):
+        from eyewear.core import read_record, run_dir
+        from eyewear.train import train
+        from tinylearner import TINY
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv('EYEWEAR_HOME', str(tmp_path_factory.mktemp('trained')))
+            patch.delenv('EYEWEAR_RUN', raising=False)
+            learn = train(tiny_ds, how=how, epochs=2, **TINY)
+            return SimpleNamespace(learn=learn, facts=read_record()['training'], record=run_dir()/'summary.json')
+    return train_once

@@ -11,6 +11,7 @@ __all__ = ['thumb_side', 'boxes', 'near_bits', 'most_near', 'near_limit', 'thumb
 
 # %% ../../nbs/data/duplicates.ipynb #5ad12326
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,81 +35,115 @@ def thumb(
     return np.asarray(img.convert('RGB').resize((thumb_side,thumb_side), Image.Resampling.BILINEAR))
 
 # %% ../../nbs/data/duplicates.ipynb #d9d02027
-_lum = np.array([.299,.587,.114], np.float32) # From colours to grey, as Pillow does it
+_lum = np.array([.299,.587,.114], np.float32) # Weights of red, green and blue in grey, as Pillow has them
 _spans = np.array([(0,1),(0,.92),(.04,.96),(.08,1)], np.float32)
 boxes = np.array([(l,t,r,b) for t,b in _spans for l,r in _spans]) # The views of a photo: left, top, right, bottom, as shares
 
-def _weights(lo, hi, n, p):
-    "What takes `p` points, from `lo` to `hi`, out of a row of `n`: weights [len(lo), p, n]; and which of these points are in the row"
-    at = lo[:,None]+(np.arange(p, dtype=np.float32)+.5)/p*(hi-lo)[:,None]
-    return np.maximum(0, 1-abs((at*n-.5).clip(0, n-1)[:,:,None]-np.arange(n, dtype=np.float32))),(at>0)&(at<1)
+def _weights(low, high, n, p):
+    "Weights [len(low), p, n] that read `p` points between `low` and `high` from a row of `n`; and which of them are in the row"
+    share = (np.arange(p, dtype=np.float32)+.5)/p
+    position = low[:,None]+share*(high-low)[:,None]
+    pixel = (position*n-.5).clip(0, n-1)
+    distance = abs(pixel[:,:,None]-np.arange(n, dtype=np.float32))
+    is_inside = (position>0)&(position<1)
+    return np.maximum(0, 1-distance),is_inside
 
 # %% ../../nbs/data/duplicates.ipynb #18eefaab
-_waves,_bits = 11,120 # Side of the square of waves; bits of a hash
+_waves = 11         # Side of the square of waves
+_bits = _waves**2-1 # Of a hash: without the first wave, which is the mean
 
-def _packed(bits): # bool [.., 120] -> uint64 [.., 2]
-    b = np.packbits(bits, axis=-1)
-    return np.concatenate([b, np.zeros((*b.shape[:-1],1), np.uint8)], -1).view(np.uint64)
+def _packed(bits):
+    "bool [.., 120] as uint64 [.., 2]"
+    data = np.packbits(bits, axis=-1)
+    padding = np.zeros((*data.shape[:-1],1), np.uint8)
+    return np.concatenate([data, padding], -1).view(np.uint64)
 
 _mirror = _packed((np.arange(1, _bits+1)%_waves%2).astype(bool)) # Waves whose sign turns when left and right change places
+
+# %% ../../nbs/data/duplicates.ipynb #a87bc21e
+def _in_blocks(f, n, size):
+    "`f` called with slices of `n` rows, on all cores: a list of the arrays it gives, each put together"
+    blocks = [slice(start,start+size) for start in range(0, n, size)]
+    with threadpool_limits(1),ThreadPoolExecutor(min(8, os.cpu_count())) as pool:
+        return [np.concatenate(o) for o in zip(*pool.map(f, blocks))]
 
 def hashes(
     thumbs:np.ndarray, # uint8 [n, `thumb_side`, `thumb_side`, 3]
 )->np.ndarray:         # uint64 [n, 16, 2]: 120 bits for each of `boxes`
     "Perceptual hashes of each photo and of parts of it"
-    dct = np.cos(np.pi*(np.arange(thumb_side)+.5)*np.arange(_waves)[:,None]/thumb_side)
-    m = (dct@_weights(*_spans.T, thumb_side, thumb_side)[0]).reshape(-1, thumb_side).astype(np.float32)
-    def some(s):
-        c = (m@(thumbs[s]@_lum)@m.T).reshape(-1, 4, _waves, 4, _waves).transpose(0,1,3,2,4)
-        return (_packed(c.reshape(-1, 16, _waves**2)[...,1:]>1),)
-    return _in_blocks(some, len(thumbs), 256)[0]
-
-def _in_blocks(f, n, size):
-    "What `f` gives for slices of `n` rows, on all cores, put together: a list of arrays"
-    with threadpool_limits(1),ThreadPoolExecutor(min(8, os.cpu_count())) as pool:
-        return [np.concatenate(o) for o in zip(*pool.map(f, [slice(s,s+size) for s in range(0, n, size)]))]
+    waves = np.arange(_waves)[:,None]
+    dct = np.cos(np.pi*(np.arange(thumb_side)+.5)*waves/thumb_side)
+    views,_ = _weights(*_spans.T, thumb_side, thumb_side)
+    m = (dct@views).reshape(-1, thumb_side).astype(np.float32)
+    def hash_block(rows):
+        grey = thumbs[rows]@_lum
+        c = (m@grey@m.T).reshape(-1, 4, _waves, 4, _waves)
+        c = c.transpose(0,1,3,2,4).reshape(-1, 16, _waves**2)
+        return (_packed(c[...,1:]>1),)
+    out, = _in_blocks(hash_block, len(thumbs), 256)
+    return out
 
 # %% ../../nbs/data/duplicates.ipynb #c6880215
-near_bits,_near_cosine = 42,.8 # Farthest that a candidate may be, by hash and by features
-most_near = 8                 # Candidates that a photo may bring, by each of the two
+near_bits = 42    # Farthest that a candidate may be, by hash
+_near_cosine = .8 # And by features
+most_near = 8     # Candidates that a photo may bring, by each of the two
 
-def _nearest(far, start, limit):
-    "Of each row of `far` the smallest up to `limit`, and the first that is very near: photo and photo; row `i` is photo `start+i`"
-    r = np.arange(len(far))[:,None]
-    far[r[:,0],start+r[:,0]] = 255
-    col = np.argpartition(far, min(most_near, far.shape[1])-1, axis=1)[:,:most_near]
-    col = np.concatenate([col, (far<=limit/2).argmax(1)[:,None]], 1)
-    keep = far[r,col]<=limit
-    return np.broadcast_to(start+r, col.shape)[keep],col[keep]
+def _nearest(distances, start, limit):
+    """Of each row of `distances` the smallest up to `limit`, and the first that is very near: two arrays, photo and photo;
+    row `i` is photo `start+i`"""
+    row = np.arange(len(distances))
+    distances[row,start+row] = 255 # A photo is no candidate for itself
+    last = min(most_near, distances.shape[1])-1
+    smallest = np.argpartition(distances, last, axis=1)[:,:most_near]
+    first = (distances<=limit/2).argmax(1)
+    column = np.concatenate([smallest, first[:,None]], 1)
+    is_near = distances[row[:,None],column]<=limit
+    photo = np.broadcast_to(start+row[:,None], column.shape)
+    return photo[is_near],column[is_near]
 
-def _alike(h):
+# %% ../../nbs/data/duplicates.ipynb #5148368d
+def _near_by_hash(h):
     "Pairs of photos whose hashes `h` are near"
     views = np.ascontiguousarray(h.transpose(1,2,0))
-    def some(s):
-        best = np.full((len(h[s]),len(h)), 255, np.uint8)
-        for q in (h[s,0],h[s,0]^_mirror):
-            for a,b in views: np.minimum(best, np.bitwise_count(q[:,:1]^a)+np.bitwise_count(q[:,1:]^b), out=best)
-        return _nearest(best, s.start, near_bits)
-    return _in_blocks(some, len(h), 32)
+    def compare_block(rows):
+        whole = h[rows,0]
+        nearest = np.full((len(whole),len(h)), 255, np.uint8)
+        for bits in (whole,whole^_mirror):
+            for first,second in views:
+                distance = np.bitwise_count(bits[:,:1]^first)+np.bitwise_count(bits[:,1:]^second)
+                np.minimum(nearest, distance, out=nearest)
+        return _nearest(nearest, rows.start, near_bits)
+    return _in_blocks(compare_block, len(h), 32)
 
 # %% ../../nbs/data/duplicates.ipynb #055aaacd
+def _near_by_features(feats):
+    "Pairs of photos whose features are near"
+    def compare_block(rows): return _nearest(1-feats[rows]@feats.T, rows.start, 1-_near_cosine)
+    return _in_blocks(compare_block, len(feats), 256)
+
 def candidates(
     h:np.ndarray,          # From `hashes`
     feats:np.ndarray=None, # float32 [n, d], rows of length 1
 )->tuple:                  # Two arrays: photo and photo, each pair once, the smaller number first
     "Pairs of photos that are worth a closer look"
-    found = [_alike(h)]
-    if feats is not None: found.append(_in_blocks(lambda s: _nearest(1-feats[s]@feats.T, s.start, 1-_near_cosine), len(h), 256))
+    found = [_near_by_hash(h)]
+    if feats is not None: found.append(_near_by_features(feats))
     i,j = np.concatenate(found, axis=1)
-    return np.divmod(np.unique(np.minimum(i, j)*len(h)+np.maximum(i, j)), len(h))
+    pairs = np.unique(np.minimum(i, j)*len(h)+np.maximum(i, j))
+    return np.divmod(pairs, len(h))
 
 # %% ../../nbs/data/duplicates.ipynb #2ffc079e
-def _lie(h, i, j):
-    "How photos `i` and `j` lie on each other: `a` may be the part `box` of `b`, mirrored where `flip`"
-    d = [np.bitwise_count((h[x,:1]^f)^h[y]).sum(-1) for x,y in ((i,j),(j,i)) for f in (0,_mirror)]
-    best = np.concatenate(d, axis=1).argmin(1)
-    swap,flip,view = best//32==1,best//16%2==1,best%16
-    return np.where(swap, j, i),np.where(swap, i, j),flip,boxes[view]
+def _placement(h, i, j):
+    "How photos `i` and `j` lie on each other: `a` may be the part `box` of `b`, mirrored where `is_flipped`"
+    distances = []
+    for x,y in ((i,j),(j,i)):
+        for turn in (0,_mirror): distances.append(np.bitwise_count((h[x,:1]^turn)^h[y]).sum(-1))
+    best = np.concatenate(distances, axis=1).argmin(1)
+    is_swapped = best//32==1
+    is_flipped = best//16%2==1
+    a = np.where(is_swapped, j, i)
+    b = np.where(is_swapped, i, j)
+    return a,b,is_flipped,boxes[best%16]
 
 # %% ../../nbs/data/duplicates.ipynb #8bf29f4a
 def _photos(thumbs, i, flip=None):
@@ -120,26 +155,51 @@ def _photos(thumbs, i, flip=None):
 def _cut(photos, box, p):
     "The part `box` of each photo at `p` x `p` points, [m, p*p, 3], and which of these points lie in it"
     m,n = photos.shape[:2]
-    (down,y),(across,x) = (_weights(box[:,k], box[:,k+2], n, p) for k in (1,0))
-    cut = across[:,None]@(down@photos.reshape(m, n, -1)).reshape(m, p, n, 3)
-    return cut.reshape(m, -1, 3),(y[:,:,None]&x[:,None]).reshape(m, -1).astype(np.float32)
+    down,rows_inside = _weights(box[:,1], box[:,3], n, p)
+    across,columns_inside = _weights(box[:,0], box[:,2], n, p)
+    rows = (down@photos.reshape(m, n, -1)).reshape(m, p, n, 3)
+    points = (across[:,None]@rows).reshape(m, -1, 3)
+    is_inside = rows_inside[:,:,None]&columns_inside[:,None]
+    return points,is_inside.reshape(m, -1).astype(np.float32)
 
 # %% ../../nbs/data/duplicates.ipynb #c1d9358e
 def _colours(rgb, squares=False):
     "Columns whose weighted sum can be another picture's grey: grey, two differences of colours, 1; with `squares` all products too"
-    g,r,b = (rgb@_lum-128)/2,(rgb[...,0]-rgb[...,1])/2,(rgb[...,2]-rgb[...,1])/2
-    return np.stack([g, r, b, *([o/32 for o in (g*g, g*r, g*b, r*r, b*b, r*b)] if squares else []), np.full_like(g, 32)], -1)
+    grey = (rgb@_lum-128)/2
+    red = (rgb[...,0]-rgb[...,1])/2
+    blue = (rgb[...,2]-rgb[...,1])/2
+    columns = [grey, red, blue]
+    if squares:
+        products = grey*grey,grey*red,grey*blue,red*red,blue*blue,red*blue
+        columns += [o/32 for o in products]
+    columns.append(np.full_like(grey, 32))
+    return np.stack(columns, -1)
 
-def _fit(cols, y, w):
-    "Weights of `cols` that come nearest to `y` at the points where `w` is 1"
-    t = (cols*w[...,None]).swapaxes(1,2)
-    return np.linalg.solve(t@cols+np.eye(cols.shape[2], dtype=np.float32)*w.sum(1)[:,None,None]*.2, t@y[...,None])
+def _least_squares(columns, y, w):
+    "Weights of `columns` that come nearest to `y` at the points where `w` is 1"
+    weighted = (columns*w[...,None]).swapaxes(1,2)
+    penalty = np.eye(columns.shape[2], dtype=np.float32)*w.sum(1)[:,None,None]*.2
+    return np.linalg.solve(weighted@columns+penalty, weighted@y[...,None])
 
 # %% ../../nbs/data/duplicates.ipynb #bd2136cd
-def _spread(y, w):
+def _sum_of_squares(y, w):
     "Sum of squares of `y` around its mean, where `w` is 1"
-    n = w.sum(1, keepdims=True)
-    return ((y-(y*w).sum(1, keepdims=True)/n)**2*w).sum(1)
+    mean = (y*w).sum(1, keepdims=True)/w.sum(1, keepdims=True)
+    return ((y-mean)**2*w).sum(1)
+
+def _move_edges(box, grey, columns, y, w):
+    "`box`, its edges moved a little to where `grey` comes nearer to `y`"
+    m,points = grey.shape
+    p = round(points**.5)
+    share = (np.arange(p, dtype=np.float32)+.5)/p
+    u = np.tile(share, p)
+    v = np.repeat(share, p)
+    gy,gx = (o.reshape(m, -1)*p/50 for o in np.gradient(grey.reshape(m, p, p), axis=(1,2)))
+    edges = np.stack([gx*(1-u), gy*(1-v), gx*u, gy*v], -1)
+    weights = _least_squares(np.concatenate([edges, columns], -1), y, w)
+    move = weights[:,:4,0]/50
+    moved = np.clip(box+move.clip(-.03, .03), [-.15,-.15,.85,.85], [.15,.15,1.15,1.15])
+    return moved.astype(np.float32)
 
 def align(
     a:np.ndarray,   # Photos at p x p points, float32 [m, p, p, 3]
@@ -149,30 +209,31 @@ def align(
 )->tuple:           # Boxes, and the share of `a` that is not explained by that part of `b`, 0 to 1
     "The part of each `b` that is most like `a`, whatever its colours"
     m,p = a.shape[:2]
-    y,u = (a@_lum).reshape(m, -1),(np.arange(p, dtype=np.float32)+.5)/p
-    u,v = np.tile(u, p),np.repeat(u, p)
-    for k in range(steps+1):
+    y = (a@_lum).reshape(m, -1)
+    for step in range(steps+1):
         rgb,w = _cut(b, box, p)
-        cols = _colours(rgb)
-        g = (cols@_fit(cols, y, w))[...,0]
-        if k==steps: return box,np.sqrt((((y-g)**2*w).sum(1)/(_spread(y, w)+16*w.sum(1))))
-        gy,gx = (o.reshape(m, -1)*p/50 for o in np.gradient(g.reshape(m, p, p), axis=(1,2)))
-        edges = np.stack([gx*(1-u), gy*(1-v), gx*u, gy*v], -1)
-        move = _fit(np.concatenate([edges, cols], -1), y, w)[:,:4,0]/50
-        box = np.clip(box+move.clip(-.03, .03), [-.15,-.15,.85,.85], [.15,.15,1.15,1.15]).astype(np.float32)
+        columns = _colours(rgb)
+        grey = (columns@_least_squares(columns, y, w))[...,0]
+        if step<steps: box = _move_edges(box, grey, columns, y, w)
+    error = ((y-grey)**2*w).sum(1)
+    return box,np.sqrt(error/(_sum_of_squares(y, w)+16*w.sum(1)))
 
 # %% ../../nbs/data/duplicates.ipynb #b37d03e0
-def _worst(rgb, other, w):
+def _worst_block(rgb, other, w):
     "How far the grey of `rgb` is from what the colours of `other` can be, in the third worst block, in per cent of its contrast"
-    y,cols,(m,p) = rgb@_lum,_colours(other, squares=True),(len(w),thumb_side)
-    lost = ((other<3)|(other>252)).any(-1)
-    off = (y-(cols@_fit(cols, y, w*(1-.9*lost)))[...,0])*w
-    off = np.sign(off)*(abs(off)-40*lost).clip(0)
-    in_blocks = lambda o: o.reshape(m, 16, p//16, 16, p//16)
-    blocks = abs(in_blocks(off).mean((2,4)))*in_blocks(w).min((2,4))
-    sd = np.sqrt(_spread(y, w)/w.sum(1))
+    m = len(w)
+    y = rgb@_lum
+    columns = _colours(other, squares=True)
+    is_lost = ((other<3)|(other>252)).any(-1)
+    weights = _least_squares(columns, y, w*(1-.9*is_lost))
+    error = (y-(columns@weights)[...,0])*w
+    error = np.sign(error)*(abs(error)-40*is_lost).clip(0)
+    def in_blocks(o): return o.reshape(m, 16, thumb_side//16, 16, thumb_side//16)
+    blocks = abs(in_blocks(error).mean((2,4)))*in_blocks(w).min((2,4))
+    third_worst = np.sort(blocks.reshape(m, -1), axis=1)[:,-3]
+    contrast = np.sqrt(_sum_of_squares(y, w)/w.sum(1))
     colour = abs(((rgb-other)*w[...,None]).sum(1)/w.sum(1)[:,None]).max(1)
-    return 100*(np.sort(blocks.reshape(m, -1), axis=1)[:,-3]/np.maximum(sd, 16)+colour/16*(1-sd/8).clip(0))
+    return 100*(third_worst/np.maximum(contrast, 16)+colour/16*(1-contrast/8).clip(0))
 
 def difference(
     a:np.ndarray,   # Photos as in `thumb`, float32 [m, `thumb_side`, `thumb_side`, 3]
@@ -182,34 +243,39 @@ def difference(
     "How much each two differ where they differ most, whatever their colours"
     cut,w = _cut(b, box, thumb_side)
     a = a.reshape(cut.shape)
-    return np.maximum(_worst(a, cut, w), _worst(cut, a, w))
+    return np.maximum(_worst_block(a, cut, w), _worst_block(cut, a, w))
 
 # %% ../../nbs/data/duplicates.ipynb #ee9382f5
 near_limit = 28 # Of `difference`: below it, two photos are near-duplicates
 
-def _halve(t): # A thumb with half as many points each way
-    t = t.astype(np.uint16)
-    return ((t[:,::2,::2]+t[:,1::2,::2]+t[:,::2,1::2]+t[:,1::2,1::2]+2)//4).astype(np.uint8)
+def _halve(thumbs):
+    "`thumbs` with half as many points each way"
+    t = thumbs.astype(np.uint16)
+    sums = t[:,::2,::2]+t[:,1::2,::2]+t[:,::2,1::2]+t[:,1::2,1::2]
+    return ((sums+2)//4).astype(np.uint8)
 
 def near_pairs(
-    thumbs:list,           # Of all photos
-    feats:np.ndarray=None, # Features of all photos, float32 [n, d], rows of length 1; they bring more candidates
-    limit:float=near_limit,# Give pairs up to this difference; a higher one shows what is beyond the border
-)->list:                   # `(i, j, difference)`, the most alike first
+    thumbs:list,            # Of all photos
+    feats:np.ndarray=None,  # Features of all photos, float32 [n, d], rows of length 1; they bring more candidates
+    limit:float=near_limit, # Give pairs up to this difference; a higher one shows what is beyond the border
+)->list:                    # `(i, j, difference)`, the most alike first
     "Pairs of photos of which the one is a copy of the other, or of a part of it"
     if len(thumbs)<2: return []
     full = np.stack(thumbs)
-    h = hashes(full)
-    a,b,flip,box = _lie(h, *candidates(h, feats))
     half = _halve(full)
-    for small,steps,most in ((_halve(half),2,.6),(half,3,.45),(full,2,.4)):
+    h = hashes(full)
+    a,b,flip,box = _placement(h, *candidates(h, feats))
+    for t,steps,highest in ((_halve(half),2,.6), (half,3,.45), (full,2,.4)):
         if not len(a): return []
-        box,left = _in_blocks(lambda s: align(_photos(small, a[s], flip[s]), _photos(small, b[s]), box[s], steps), len(a), 128)
-        a,b,flip,box = (o[left<most] for o in (a,b,flip,box))
+        def align_block(s): return align(_photos(t, a[s], flip[s]), _photos(t, b[s]), box[s], steps)
+        box,unexplained = _in_blocks(align_block, len(a), 128)
+        is_alike = unexplained<highest
+        a,b,flip,box = (o[is_alike] for o in (a,b,flip,box))
     if not len(a): return []
-    diff, = _in_blocks(lambda s: (difference(_photos(full, a[s], flip[s]), _photos(full, b[s]), box[s]),), len(a), 64)
-    pairs = [(*sorted(o[:2]),o[2]) for o in zip(a.tolist(), b.tolist(), diff.tolist()) if o[2]<limit]
-    return sorted(pairs, key=lambda o: (o[2],*o[:2]))
+    def compare_block(s): return (difference(_photos(full, a[s], flip[s]), _photos(full, b[s]), box[s]),)
+    differences, = _in_blocks(compare_block, len(a), 64)
+    pairs = zip(np.minimum(a, b).tolist(), np.maximum(a, b).tolist(), differences.tolist())
+    return sorted([p for p in pairs if p[2]<limit], key=lambda p: (p[2],*p[:2]))
 
 # %% ../../nbs/data/duplicates.ipynb #80a883da
 def join(
@@ -217,14 +283,14 @@ def join(
     pairs:list, # Pairs of names that belong together
 )->dict:        # name -> name of its group: the smallest name in it
     "Groups of names that are connected by `pairs`"
-    up = {o:o for o in names}
-    def end(o):
-        while up[o]!=o: o = up[o]
-        return o
+    parent = {o: o for o in names}
+    def root(name):
+        while parent[name]!=name: name = parent[name]
+        return name
     for a,b in pairs:
-        a,b = sorted((end(a), end(b)))
-        up[b] = a
-    return {o:end(o) for o in names}
+        first,second = sorted((root(a),root(b)))
+        parent[second] = first
+    return {o: root(o) for o in names}
 
 # %% ../../nbs/data/duplicates.ipynb #49a58db6
 def believable(
@@ -232,13 +298,15 @@ def believable(
     label:dict, # name -> the label that the photo came under, for all photos
 )->list:        # `pairs` without those within such a label
     "Leave out the pairs of a label most of whose photos would be copies: that is how they are drawn, or taken"
-    near = {}
+    copies = {}
     for a,b,diff in pairs:
-        if diff<near_limit and label[a]==label[b]: near.setdefault(label[a], set()).update((a,b))
-    total = {o: list(label.values()).count(o) for o in near}
-    odd = {o for o,names in near.items() if total[o]>=8 and len(names)>total[o]/2}
-    for o in odd: print(f'{o}: {len(near[o])} of {total[o]} photos look like copies of one another; that many are no copies, so they are kept, each by itself')
-    return [p for p in pairs if not (label[p[0]]==label[p[1]] and label[p[0]] in odd)]
+        if diff<near_limit and label[a]==label[b]: copies.setdefault(label[a], set()).update((a,b))
+    total = Counter(label.values())
+    patterned = [o for o,names in copies.items() if total[o]>=8 and len(names)>total[o]/2]
+    for o in patterned:
+        alike = f'{o}: {len(copies[o])} of {total[o]} photos look like copies of one another'
+        print(f'{alike}; that many are no copies, so they are kept, each by itself')
+    return [(a,b,diff) for a,b,diff in pairs if label[a]!=label[b] or label[a] not in patterned]
 
 # %% ../../nbs/data/duplicates.ipynb #9c475f12
 def _distinct_photos(ds, rows):
@@ -272,12 +340,12 @@ def group_near(
     pairs:list, # From `near_duplicates`
 )->int:         # Number of groups with more than one photo
     "Give near-duplicates one group in the manifest of `ds`"
-    sha = lambda name: ds.row(name)['sha256']
-    group = join([r['sha256'] for r in ds.rows if r['sha256']], [(sha(a), sha(b)) for a,b,_ in pairs])
-    for row in ds.rows:
-        if row['sha256']: row['group'] = group[row['sha256']][:16]
+    digests = [(ds.row(a)['sha256'],ds.row(b)['sha256']) for a,b,_ in pairs]
+    rows = [r for r in ds.rows if r['sha256']]
+    group = join([r['sha256'] for r in rows], digests)
+    for row in rows: row['group'] = group[row['sha256']][:16]
     ds.save()
-    return len({group[sha(o)] for p in pairs for o in p[:2]})
+    return len({group[digest] for pair in digests for digest in pair})
 
 # %% ../../nbs/data/duplicates.ipynb #760f963f
 def near_copies(
@@ -297,9 +365,10 @@ def near_copies(
 # %% ../../nbs/data/duplicates.ipynb #55408008
 def _cosines(feats, step=1024):
     "Cosine of each photo with all others, some rows at a time; that with itself is -1"
-    for s in range(0, len(feats), step):
-        c = feats[s:s+step]@feats.T
-        c[np.arange(len(c)), np.arange(s, s+len(c))] = -1
+    for start in range(0, len(feats), step):
+        c = feats[start:start+step]@feats.T
+        row = np.arange(len(c))
+        c[row,start+row] = -1
         yield c
 
 def likeness(
@@ -319,11 +388,14 @@ def nearest(
     n:int=3,          # How many of each label
 )->dict:              # name -> label -> the `n` names most like it, most alike first
     "The photos most like each photo, for each label"
-    names,labels,out = np.array(names),np.array(labels),{}
-    for c in _cosines(feats):
-        for row in c:
-            best = np.argsort(-row)[:-1]
-            out[str(names[len(out)])] = {str(o): names[best[labels[best]==o][:n]].tolist() for o in np.unique(labels)}
+    names = np.array(names)
+    labels = np.array(labels)
+    out = {}
+    for cosines in _cosines(feats):
+        for row in cosines:
+            order = np.argsort(-row)[:-1] # The last is the photo itself
+            name = str(names[len(out)])
+            out[name] = {str(o): names[order[labels[order]==o][:n]].tolist() for o in np.unique(labels)}
     return out
 
 # %% ../../nbs/data/duplicates.ipynb #b0bf44d4

@@ -1,4 +1,4 @@
-"""Two text files that only grow, and what a crash can do to them
+"""The manifest and the log of decisions: two text files that only grow, and what a crash can do to them
 
 Docs: https://OWNER.github.io/eyewear/data/journal.html.md"""
 
@@ -14,7 +14,9 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from ..core import DatasetError,label_problem,printable
+from fastcore.basics import patch
+
+from ..core import DatasetError,is_photo_name,label_problem,printable,write_file
 try: import fcntl
 except ImportError: fcntl = None # Windows
 
@@ -23,8 +25,21 @@ def refuse_link(
     path:Path, # File or folder of a dataset
 ):
     "A `DatasetError` where `path` leads to another place"
-    if path.is_symlink(): raise DatasetError(f'{path}: a link, and eyewear never writes through one; put what it points to in its place')
+    if not path.is_symlink(): return
+    raise DatasetError(f'{path}: a link, and eyewear never writes through one; put what it points to in its place')
 
+def _lock(f):
+    "Lock the file `f` until it is closed, so that no other process sees half of a line"
+    if not fcntl: return
+    with suppress(OSError): fcntl.flock(f, fcntl.LOCK_EX) # Some network drives have no locks
+
+def _is_cut_off(f):
+    "Whether the last line of the file `f` has no end"
+    if f.seek(0, os.SEEK_END)==0: return False
+    f.seek(-1, os.SEEK_END)
+    return f.read(1)!=b'\n'
+
+# %% ../../nbs/data/journal.ipynb #1ddbdf57
 def append_line(
     path:Path,       # Text file, made when it is missing
     line:str,        # What to add, without the end of the line; '' only ends a line that was cut off
@@ -33,18 +48,18 @@ def append_line(
     "Add a line to `path` in one write, apart from one that a crash has cut off"
     refuse_link(path)
     try:
-        new = not path.exists()
-        if new and not line: return
+        is_new = not path.exists()
+        if is_new and not line: return
         with open(path, 'ab+', buffering=0) as f:
-            if fcntl: # Until it is closed: another process must not see half of the line
-                with suppress(OSError): fcntl.flock(f, fcntl.LOCK_EX) # Some network drives have no locks
-            cut = f.seek(0, 2)>0 and f.seek(-1, 2)>=0 and f.read(1)!=b'\n'
-            data = b'\n'*cut+(printable(line)+'\n' if line else '').encode()
+            _lock(f)
+            data = f'{printable(line)}\n'.encode() if line else b''
+            if _is_cut_off(f): data = b'\n'+data
             if data and f.write(data)<len(data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if sync: os.fsync(f.fileno())
-        if sync and new: _sync_folder(path.parent)
+        if sync and is_new: _sync_folder(path.parent)
     except OSError as e:
-        raise DatasetError(f'{path}: cannot be written ({e.strerror}); free some space, or move the dataset to a folder of yours') from e
+        advice = 'free some space, or move the dataset to a folder of yours'
+        raise DatasetError(f'{path}: cannot be written ({e.strerror}); {advice}') from e
 
 def _sync_folder(path):
     "Bring the name of a new file to the disk, where the system can do that"
@@ -68,37 +83,50 @@ def table_line(
 
 # %% ../../nbs/data/journal.ipynb #361ab220
 def _cells(line):
-    try: return [sys.intern(o) for o in next(csv.reader([line]))] # What stands in many rows is kept once
+    "The cells of a line of CSV; none where it is damaged"
+    try: cells = next(csv.reader([line]))
     except csv.Error: return []
+    return [sys.intern(o) for o in cells] # Text of many rows is kept in memory once
 
 def read_table(
     path:Path, # CSV file with a head; need not be there
 )->tuple:      # Names of the columns, rows (dicts), number of lines that are no row
     "What `path` holds; lines that are damaged are passed over"
     if not path.exists(): return [],[],0
-    head,*lines = path.read_bytes().decode('utf-8-sig', 'replace').replace('\r\n', '\n').split('\n')
-    head,rows = _cells(head) if head else [],[]
+    text = path.read_bytes().decode('utf-8-sig', 'replace')
+    first,*lines = text.replace('\r\n', '\n').split('\n')
+    head = _cells(first) if first else []
     lines = [o for o in lines if o]
-    for cells in map(_cells, lines):
-        if len(cells)==len(head): rows.append(dict(zip(head, cells)))
-    return head,[r for r in rows if list(r.values())!=head],len(lines)-len(rows)
+    rows = [cells for cells in map(_cells, lines) if len(cells)==len(head)]
+    damaged = len(lines)-len(rows)
+    return head,[dict(zip(head, cells)) for cells in rows if cells!=head],damaged
 
 # %% ../../nbs/data/journal.ipynb #5550ce0d
 def is_name(
     name, # What a log or a manifest calls a photo
 )->bool:  # Can it only be a file in the folder that is meant?
     "Whether `name` is that of a file, and leads nowhere else"
-    return isinstance(name, str) and name.isprintable() and not set(name) & set('/\\:') and name[:1] not in ('', '.')
+    if not isinstance(name, str) or not name or not name.isprintable(): return False
+    return not name.startswith('.') and not set(name) & set('/\\:')
+
+# %% ../../nbs/data/journal.ipynb #a1af46d7
+def _is_place(folder): return folder is None or not label_problem(folder)
+
+def _printable_values(d):
+    "`d` with its text as every UTF-8 file takes it"
+    return {k: printable(v) if isinstance(v, str) else v for k,v in d.items()}
 
 def _entry(line):
     "The entry on a line of the log; None where it is none"
     try: e = json.loads(line)
     except (ValueError,RecursionError): return None
-    if not isinstance(e, dict) or not is_name(e.get('name')) or not {'from','to'}<=set(e): return None
-    if not all(e[k] is None or not label_problem(e[k]) for k in ('from','to')): return None
-    if not isinstance(e['undo'] if 'undo' in e else e.get('by'), int if 'undo' in e else str): return None
-    if 'undo' not in e: e = {**e, 'why':str(e.get('why', '')), 'when':str(e.get('when', ''))}
-    return {k: printable(v) if isinstance(v, str) else v for k,v in e.items()}
+    if not isinstance(e, dict) or not is_name(e.get('name')): return None
+    if not {'from','to'}<=e.keys() or not _is_place(e['from']) or not _is_place(e['to']): return None
+    if 'undo' in e: return _printable_values(e) if isinstance(e['undo'], int) else None
+    if not isinstance(e.get('by'), str): return None
+    e['why'] = str(e.get('why', ''))
+    e['when'] = str(e.get('when', ''))
+    return _printable_values(e)
 
 # %% ../../nbs/data/journal.ipynb #d587eef6
 class DecisionLog:
@@ -106,69 +134,86 @@ class DecisionLog:
     def __init__(self,
         path:Path # The file; need not be there
     ):
-        self.path,self._key = Path(path),None
+        self.path = Path(path)
         self._clear()
 
-    def _clear(self): self._raw,self._n,self._of,self._undone,self.odd = b'',0,{},set(),0
+    def _clear(self):
+        self._state = None    # inode, size and time of the file when it was read; None for no file
+        self._raw = b''       # What was read
+        self._n = 0           # Number of lines
+        self._of = {}         # name -> its entries
+        self._undone = set()  # Numbers of the decisions that were taken back
+        self.odd = 0          # Lines that are no decisions
+
+    def _read_state(self):
+        "What tells a file from one that was changed; None where there is none"
+        if not self.path.exists(): return None
+        st = os.stat(self.path)
+        return st.st_ino,st.st_size,st.st_mtime_ns
 
     def read(self)->dict: # name -> its entries, undone ones and undoings too, oldest first
         "What the file says now"
         try:
-            st = os.stat(self.path) if self.path.exists() else None
-            key = st and (st.st_ino, st.st_size, st.st_mtime_ns)
-            if key==self._key: return self._of
-            raw = self.path.read_bytes() if st else b''
-        except OSError as e: raise DatasetError(f'{self.path}: cannot be read ({e.strerror}); see whose it is, or move it away') from e
-        raw = raw[:raw.rfind(b'\n')+1]                   # A line without an end may still be growing
-        if not raw.startswith(self._raw): self._clear()  # Not the file it was
-        for line in raw[len(self._raw):].split(b'\n')[:-1]: self._take(line)
-        self._raw,self._key = raw,key
+            state = self._read_state()
+            if state==self._state: return self._of
+            raw = self.path.read_bytes() if state else b''
+        except OSError as e:
+            advice = 'see whose it is, or move it away'
+            raise DatasetError(f'{self.path}: cannot be read ({e.strerror}); {advice}') from e
+        raw = raw[:raw.rfind(b'\n')+1]                  # A line without an end may still be growing
+        if not raw.startswith(self._raw): self._clear() # The file was written anew
+        for line in raw[len(self._raw):].split(b'\n')[:-1]: self._add_line(line)
+        self._raw = raw
+        self._state = state
         return self._of
 
-    def _take(self, line):
+    def _add_line(self, line):
         self._n += 1
-        if e := _entry(line):
+        e = _entry(line)
+        if e:
             self._of.setdefault(e['name'], []).append(dict(e, n=self._n))
             if 'undo' in e: self._undone.add(e['undo'])
-        elif line.strip() and not line.startswith(b'{"'): self.odd += 1 # A line of ours that was cut off was never confirmed
+        elif line.strip() and not line.startswith(b'{"'): self.odd += 1 # One of ours that was cut off was never confirmed
 
-    def held(self,
-        name:str|None=None # A photo; all by default
-    )->list:               # Dicts with n, name, from, to (None where removed), by, why, when
-        "The decisions that hold, oldest first"
-        of = self.read()
-        es = of.get(name, []) if name is not None else sorted((e for es in of.values() for e in es), key=lambda e: e['n'])
-        return [e for e in es if 'undo' not in e and e['n'] not in self._undone]
+# %% ../../nbs/data/journal.ipynb #ec88e002
+@patch
+def held(self:DecisionLog,
+    name:str|None=None # A photo; all by default
+)->list:               # Dicts with n, name, from, to (None where removed), by, why, when
+    "The decisions that hold, oldest first"
+    of = self.read()
+    if name is not None: entries = of.get(name, [])
+    else: entries = sorted((e for es in of.values() for e in es), key=lambda e: e['n'])
+    return [e for e in entries if 'undo' not in e and e['n'] not in self._undone]
 
-    def add(self, **entry)->dict: # The entry with its number
-        "Write an entry; it is on the disk when this comes back"
-        entry = {'when': datetime.now().astimezone().isoformat(timespec='seconds'), **entry}
-        entry = {k: printable(v) if isinstance(v, str) else v for k,v in entry.items()}
-        append_line(self.path, json.dumps(entry), sync=True)
-        return next(e for e in reversed(self.read()[entry['name']]) if entry.items()<=e.items())
-
-# %% ../../nbs/data/journal.ipynb #05f584e7
-from pathlib import Path
-
-from fastcore.basics import patch
-from ..core import DatasetError,is_photo_name,label_problem,printable,write_file
+@patch
+def add(self:DecisionLog, **entry)->dict: # The entry with its number
+    "Write an entry; it is on the disk when this comes back"
+    now = datetime.now().astimezone().isoformat(timespec='seconds')
+    entry = _printable_values({'when':now, **entry})
+    append_line(self.path, json.dumps(entry), sync=True)
+    return next(e for e in reversed(self.read()[entry['name']]) if entry.items()<=e.items())
 
 # %% ../../nbs/data/journal.ipynb #fb96140a
 columns = ('file sha256 file_sha256 label source query image_url page_url title licence creator '
     'width height bytes status reason group').split()
 
-def _gives_way(old, new): return 'missing' in (old['status'],new['status']) or (old['source']=='by hand')>(new['source']=='by hand')
+def _is_replaced(old, new):
+    "Whether the row `old` of a photo knows less than `new`"
+    if 'missing' in (old['status'],new['status']): return True
+    return old['source']=='by hand' and new['source']!='by hand'
 
 # %% ../../nbs/data/journal.ipynb #5c1f7d21
 def row_problem(
     row:dict, # As in a manifest
 )->str:       # What is wrong with it; '' where nothing is
     "Why `row` can't be that of a photo in a dataset"
-    label,file = row.get('label'),row.get('file') or ''
+    label = row.get('label')
     if problem := label_problem(label): return f'the label {str(label)[:60]!r} {problem}'
+    file = row.get('file') or ''
     folder,_,name = file.rpartition('/')
-    inside = not label_problem(folder) and is_name(name) and is_photo_name(name)
-    if file and not inside: return f'the file {file[:60]!r} is not a photo in the folder of a label'
+    is_inside = not label_problem(folder) and is_name(name) and is_photo_name(name)
+    if file and not is_inside: return f'the file {file[:60]!r} is not a photo in the folder of a label'
     if not file and row.get('status') in ('ok','missing'): return 'it names no file'
     for k in ('sha256','file_sha256'):
         if not str(row.get(k) or '0').isalnum(): return f'its {k} is not a digest'
@@ -185,40 +230,47 @@ class Manifest:
     ):
         self.manifest = Path(path)
         if mend: append_line(self.manifest, '')
-        head,rows,odd = read_table(self.manifest)
+        head,rows,damaged = read_table(self.manifest)
         if head and not {'file','sha256','label','status'}<=set(head):
-            raise DatasetError(f'{path}: no manifest of eyewear (it begins {",".join(head)[:40]!r}); move it away, and new rows are made')
+            start = ','.join(head)[:40]
+            raise DatasetError(f'{path}: no manifest of eyewear (it begins {start!r}); move it away, and new rows are made')
         sound = [r for r in rows if not row_problem(r)]
-        odd += len(rows)-len(sound)
-        if odd: print(f'{printable(path)}: {odd} damaged lines skipped; photos that are still there get new rows')
+        damaged += len(rows)-len(sound)
+        if damaged: print(f'{printable(path)}: {damaged} damaged lines skipped; photos that are still there get new rows')
         self.columns = [*columns, *(c for c in head if c not in columns)]
         self.rows = [{c: r.get(c, '') for c in self.columns} for r in sound]
-        self._old = bool(head) and head!=self.columns # From an earlier version
-        if self._old and mend: self.save()
+        self._is_old = bool(head) and head!=self.columns # From an earlier version
+        if self._is_old and mend: self.save()
         self._index()
 
     def save(self):
         "Write the manifest anew, from `rows`"
-        lines = [table_line(o) for o in (self.columns, *([r[c] for c in self.columns] for r in self.rows))]
+        lines = [table_line(self.columns)]
+        lines += [table_line([r[c] for c in self.columns]) for r in self.rows]
         write_file(self.manifest, '\n'.join(lines)+'\n')
-        self._old = False
+        self._is_old = False
         self._index()
 
     def _index(self):
-        rows,self.rows,self._by_name,self._by_url,self._order = self.rows,[],{},{},{}
-        for r in rows: self._take(r)
+        rows = self.rows
+        self.rows = []
+        self._by_name = {} # name -> row, of photos that came
+        self._by_url = {}  # label and `image_url` -> row
+        self._order = {}   # label -> its place among the labels
+        for r in rows: self._add_row(r)
 
-    def _take(self, row):
-        "Put `row` among the rows, in the place of one that gives way; of two equals the first stays"
-        name,of = Path(row['file']).name,row['status'] in ('ok','missing')
-        old = self._by_name.get(name) if of else None
+    def _add_row(self, row):
+        "Put `row` among the rows, in the place of one that knows less; of two equals the first stays"
+        name = Path(row['file']).name
+        came = row['status'] in ('ok','missing')
+        old = self._by_name.get(name) if came else None
         if old is None: self.rows.append(row)
-        elif _gives_way(old, row):
+        elif not _is_replaced(old, row): return old
+        else:
             old.update(row)
             row = old
-        else: return old
-        if of: self._by_name[name] = row
-        if row['image_url']: self._by_url[row['label'], row['image_url']] = row
+        if came: self._by_name[name] = row
+        if row['image_url']: self._by_url[row['label'],row['image_url']] = row
         self._order.setdefault(row['label'], len(self._order))
         return row
 
@@ -230,15 +282,16 @@ def append(self:Manifest,
     "Add a row, on disk at once"
     if problem := row_problem(row): raise DatasetError(f'{self.manifest}: cannot take this photo, {problem}')
     row = {c: cell(row.get(c, '')) for c in self.columns}
-    if self._old: self.save()
+    if self._is_old: self.save()
     name = Path(row['file']).name
     old = self._by_name.get(name) if row['status']=='ok' else None
-    if old and not _gives_way(old, row):
+    if old and not _is_replaced(old, row):
         if row['source']=='by hand': return old
         row.update(status='duplicate', reason=f'the same bytes as {name}')
-    head = [] if self.manifest.exists() and self.manifest.stat().st_size else [table_line(self.columns)]
-    append_line(self.manifest, '\n'.join([*head, table_line(row.values())]))
-    return self._take(row)
+    is_empty = not self.manifest.exists() or not self.manifest.stat().st_size
+    lines = [table_line(self.columns)] if is_empty else []
+    append_line(self.manifest, '\n'.join([*lines, table_line(row.values())]))
+    return self._add_row(row)
 
 # %% ../../nbs/data/journal.ipynb #afa26bd3
 @patch
@@ -247,7 +300,12 @@ def fail(self:Manifest, label:str, reason:str, **kwargs)->dict: # Its row, statu
     return self.append(dict(label=label, status='failed', reason=reason, **kwargs))
 
 @patch
+def has_row(self:Manifest, name:str)->bool:
+    "Whether a photo called `name` came, though it may be missing now"
+    return name in self._by_name
+
+@patch
 def row(self:Manifest, name:str)->dict: # Its row
     "What the manifest says of the photo called `name`"
-    if name in self._by_name: return self._by_name[name]
+    if self.has_row(name): return self._by_name[name]
     raise DatasetError(f'{name}: not in {self.manifest}; open the dataset anew, and it is taken in')

@@ -637,7 +637,7 @@ def test_two_processes_open(tmp_path):
 def test_opening_during_a_download_loses_nothing(tmp_path):
     path = tmp_path/'d'
     code = 'import sys; sys.path.insert(0, sys.argv[2]); from test_dataset import *; ds = Dataset.create(sys.argv[1]); [ds.add(jpeg(i), "cups", title=str(i), image_url=str(i)) for i in range(150)]'
-    run = python(code, path, Path(__file__).parents[1])
+    run = python(code, path, Path(__file__).parent)
     while run.poll() is None: Dataset.create(path)
     again = Dataset(path)
     assert run.returncode == 0 and sorted(int(r['title']) for r in again.rows) == list(range(150)) and again.counts() == {'cups':150}
