@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 # %% auto #0
 __all__ = ['photo_suffixes', 'printable', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError',
            'MissingExtra', 'cli', 'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'is_stream',
-           'whole_file', 'write_file', 'run_dir', 'read_record', 'record', 'is_hidden', 'is_photo_name',
+           'whole_file', 'write_file', 'run_dir', 'read_record', 'record', 'say_error', 'is_hidden', 'is_photo_name',
            'label_problem', 'short', 'error_text', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
@@ -235,6 +235,14 @@ def record(
     whole = {**read_record(), **kwargs}
     write_file(run_dir()/'summary.json', json.dumps(whole, indent=1, default=str))
     return whole
+
+# %% ../nbs/00_core.ipynb #5e11ac02
+def say_error(
+    figure:dict|None, # From `wilson` of `eyewear.model.metrics`
+)->str:               # Such as '5.0% (2.3% to 10.5%, 120 photos)'; empty where nothing is known
+    "An error rate, its 95 % interval and the number of photos asked"
+    if not figure or figure['error'] is None: return ''
+    return f"{figure['error']:.1%} ({figure['low']:.1%} to {figure['high']:.1%}, {figure['n']} photos)"
 
 # %% ../nbs/00_core.ipynb #5e11ab02
 photo_suffixes = '.jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif'.split() # Lower case

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fastcore.basics import patch
 from ..core import SourceError,home,is_hidden,is_photo_name,label_problem,printable,sha256
-from .dataset import Dataset,read_marks
+from .dataset import Dataset,has_mark,read_marks
 from .fetch import Found,fetch,first_failure
 from .journal import DecisionLog,Manifest
 
@@ -47,7 +47,7 @@ def is_ours(
 )->bool:         # Did eyewear make it?
     "Whether `folder` is eyewear's: its home, a dataset, a run, or a folder that holds only those"
     folder = Path(folder)
-    if folder.resolve()==home().resolve() or (folder/'.download.json').is_file(): return True
+    if folder.resolve()==home().resolve() or has_mark(folder): return True
     if folder.parent.name=='runs' and _run_name.fullmatch(folder.name): return True
     try: content = list(folder.iterdir())
     except OSError: return False
@@ -452,7 +452,7 @@ def _follow_photo(self:Dataset, name, label, decisions):
         return '' if self._is_out(name) else 'back'
     if self._is_out(name): return ''
     if label: return 'moved' if self.decide(name, label, by='rule', why=why_moved) else ''
-    self._carry_out(name, None, by='rule', why=why_gone)
+    self.log_and_move(name, None, by='rule', why=why_gone)
     return 'deleted'
 
 # %% ../../nbs/data/folders.ipynb #154791ac
@@ -556,7 +556,7 @@ def follow(
 )->bool:        # Did anything change? `SourceError` where a label has no photo at all
     "Bring `ds` in step with its source; prints what changed, where there was anything before"
     for label,photos in have.items():
-        ds._own_folder(label)
+        ds.make_folder(label)
         if len(photos)>limit: print(f'{label}/: {limit} of {len(photos)} photos taken (LIMIT={limit})')
     rows = _copied(ds)
     places,new = match(rows, have)
