@@ -214,6 +214,7 @@ def _clean_png(
         elif kind in (b'cICP', b'iCCP', b'sRGB', b'gAMA', b'cHRM'): colour[kind] = body
     return b''.join(kept),_png_profile(colour)
 
+# %% ../nbs/00_photo.ipynb #4690596d
 def _png_profile(
     colour:dict, # Kind -> contents of the chunks about colour
 )->bytes|None:   # ICC profile
@@ -273,6 +274,7 @@ def _icc(colours, gamma):
     head = struct.pack('>I4xI', end, 0x04000000)+b'mntrRGB XYZ '+bytes(12)+b'acsp'+bytes(28)+_fixed(*_d50)+bytes(48)
     return head+struct.pack('>I', len(tags))+table+b''.join(body for _,body in tags)
 
+# %% ../nbs/00_photo.ipynb #b87c9595
 def _profile_by_number(primaries, transfer, matrix=0, full=1):
     "ICC profile for the numbers of ITU-T H.273; None for those of a television's range or of a brighter screen"
     if not full or primaries not in _primaries or transfer not in _gammas: return None
@@ -420,6 +422,7 @@ def _reduce(
     left = img.width*img.height>>(2*times)
     if left>max_pixels//4: raise PhotoError(f'a JPEG 2000 that decodes to {left:,} pixels at least; save it as a JPEG')
 
+# %% ../nbs/00_photo.ipynb #dda374c3
 def _decode_jpeg(data, side):
     "The pixels of a JPEG, at a fraction of its size"
     img = _open_image(BytesIO(data), ['JPEG'])

@@ -20,8 +20,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urldefrag,urlsplit
 
-import numpy as np
-import onnxruntime as ort
+import numpy as np,onnxruntime as ort
 from fastcore.basics import patch
 from PIL import Image
 from .core import *
@@ -80,6 +79,7 @@ def _is_loopback(url):
     try: return ip_address(host or '').is_loopback
     except ValueError: return host=='localhost'
 
+# %% ../nbs/00_predict.ipynb #e085a2a6
 def _is_local_http(url): return urlsplit(url).scheme=='http' and _is_loopback(url)
 
 def _check_scheme(url, start):
@@ -215,7 +215,8 @@ def _check_resize(metadata, size, path):
     rule = resize_rule(size)
     wanted = metadata.get('resize', rule)
     if wanted!=rule:
-        raise ModelError(f'{path}: wants its photos as "{wanted}", and this eyewear does "{rule}"; `pip install -U eyewear`')
+        raise ModelError(f'{path}: wants its photos as "{wanted}", and this eyewear does "{rule}"; '
+            '`pip install -U eyewear`')
 
 def _parse_metadata(metadata, path):
     "Labels, size, question and threshold of `unknown` in the metadata of the model at `path`, checked"
@@ -281,7 +282,8 @@ def check_metadata(
     try:
         with open(path, 'rb') as f: metadata = _read_metadata(f, os.path.getsize(path))
     except (OSError, ValueError) as e:
-        raise ModelError(f'{path}: no model file, or a damaged one ({error_text(e)}); {_make}') from e
+        raise ModelError(f'{path}: no model file, '
+            f'or a damaged one ({error_text(e)}); {_make}') from e
     _parse_metadata(metadata, path)
     return path
 
@@ -324,7 +326,8 @@ def _read_stream(file, name):
         piece = file.read(2**20)
         if not piece: return bytes(data)
         if not isinstance(piece, bytes):
-            raise TypeError(f'{name}: read() of {type(file).__name__} gives {type(piece).__name__}, not bytes')
+            kind = type(piece).__name__
+            raise TypeError(f'{name}: read() of {type(file).__name__} gives {kind}, not bytes')
         data += piece
         if len(data)>_max_stream: raise PhotoError(f'{name}: over {_max_stream//10**6} MB')
 

@@ -597,7 +597,8 @@ def _parquet_values(path, column):
         name = _name_column(data.schema.names, column, path)
         for batch in data.to_batches(columns=[name]): yield from batch[0].to_pylist()
     except (OSError, ValueError) as e:
-        raise SourceError(f'{path}: cannot be read as a list ({getattr(e, "strerror", None) or e})') from e
+        problem = getattr(e, 'strerror', None) or e
+        raise SourceError(f'{path}: cannot be read as a list ({problem})') from e
 
 # %% ../../nbs/data/folders.ipynb #d53541ce
 def _csv_values(path, column):
