@@ -30,11 +30,11 @@ def answers(out):
 def main():
     if not all(map(importlib.util.find_spec, ('ray', 'pyarrow'))): return print("batch: needs `pip install 'eyewear[ray]'`")
     from predict import learner, portraits
-    from eyewear.model.cluster import _quiet, _start, classify
+    from eyewear.model.cluster import classify, ray_env, start_ray
     from eyewear.export import export_onnx
     from eyewear.predict import Classifier
     with tempfile.TemporaryDirectory() as home:
-        os.environ.update(_quiet, EYEWEAR_HOME=home, EYEWEAR_RUN=f'{home}/run', PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+        os.environ.update(ray_env, EYEWEAR_HOME=home, EYEWEAR_RUN=f'{home}/run', PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
         ds, learn = learner(home)
         clf = Classifier(export_onnx(learn, ds))
         files, part, few = (portraits(Path(home)/name, k) for name, k in (('many', N), ('part', N//4), ('few', FEW)))
@@ -42,7 +42,7 @@ def main():
         for n, name in ((1, 'one thread'), (2, 'two threads')):
             seconds, want = timed(plain, clf, files, n)
             rows.append(row(f'plain loop, {name}', N, seconds))
-        init = timed(_start, None, 2)[0]
+        init = timed(start_ray, None, 2)[0]
         for n, name in ((1, 'one worker'), (2, 'two workers')):
             first, short, seconds = (timed(classify, [o[0].parent], f'{home}/out{n}-{len(o)}', clf.path, workers=n)[0] for o in (few, part, files))
             assert answers(f'{home}/out{n}-{N}') == sorted(want), 'other answers than the plain loop'

@@ -61,8 +61,7 @@ def folder_row(name, folder, model, floor):
 def main():
     from eyewear.photo import open_photo, resize_for_model
     from fastai.learner import load_learner
-    from eyewear.export import export_onnx
-    from eyewear.pkl import export_pkl
+    from eyewear.export import export_onnx, export_pkl
     from eyewear.predict import Classifier
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(EYEWEAR_HOME=home, EYEWEAR_RUN=f'{home}/run')

@@ -22,9 +22,10 @@ def _help_line(module, name):
 # %% ../nbs/commands.ipynb #e2d8e478
 def command_list()->str: # Lines for a terminal
     "The commands of eyewear"
-    found = [o for o in entry_points(group='console_scripts') if o.module.split('.')[0]=='eyewear']
-    lines = [f'  {o.name:20} {_help_line(o.module, o.attr)}' for o in sorted(found, key=lambda o: o.name)]
-    return '\n'.join(['The commands of eyewear; each tells more with --help:', *lines])
+    lines = ['The commands of eyewear; each tells more with --help:']
+    for o in sorted(entry_points(group='console_scripts'), key=lambda o: o.name):
+        if o.module.split('.')[0]=='eyewear': lines.append(f'  {o.name:20} {_help_line(o.module, o.attr)}')
+    return '\n'.join(lines)
 
 # %% ../nbs/commands.ipynb #118dbefc
 if __name__=='__main__': print(command_list())

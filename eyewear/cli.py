@@ -1,4 +1,4 @@
-"""The scripts: run the lessons and what came out, serve the app, clean, classify
+"""The eyewear-* commands that join several rooms: run the lessons, serve the app, clean, classify
 
 Docs: https://OWNER.github.io/eyewear/cli.html.md"""
 
@@ -19,20 +19,21 @@ from .data.folders import source_path
 from .data.sources import check_source
 
 # %% ../nbs/cli.ipynb #6288e3dc
-def _figure(f):
-    from eyewear.model.metrics import say_error
-    return say_error(f) or 'not known (no right labels)'
+def _figure(f): return say_error(f) or 'not known (no right labels)'
 
 def summary(
     rec:dict, # A run record
 )->str:       # Lines for the terminal
     "What a run found, in a few lines"
-    test,took = rec.get('error_test') or {},rec.get('seconds', {})
-    rows = {'photos': ', '.join(f'{n} {o}' for o,n in rec.get('photos', {}).items()) + f" from {rec.get('source')}",
-        'problems': ', '.join(f'{v} {k}' for k,v in rec.get('problems', {}).items() if isinstance(v, int)), 'backbone': rec.get('backbone'),
+    photos = ', '.join(f'{n} {label}' for label,n in rec.get('photos', {}).items())
+    problems = ', '.join(f'{n} {kind}' for kind,n in rec.get('problems', {}).items() if isinstance(n, int))
+    test = rec.get('error_test') or {}
+    seconds = rec.get('seconds', {})
+    by_lesson = ', '.join(f'{lesson[:2]} {v:.0f}' for lesson,v in seconds.items())
+    rows = {'photos': f"{photos} from {rec.get('source')}", 'problems': problems, 'backbone': rec.get('backbone'),
         'error before': _figure(rec.get('error_before')), 'error after': _figure(rec.get('error_after')),
         'test, before': _figure(test.get('before')), 'test, after': _figure(test.get('after')),
-        'seconds': f"{sum(took.values()):.0f} ("+', '.join(f'{k[:2]} {v:.0f}' for k,v in took.items())+')', 'model': rec.get('model')}
+        'seconds': f'{sum(seconds.values()):.0f} ({by_lesson})', 'model': rec.get('model')}
     return '\n'.join(f'{k:13} {v}' for k,v in rows.items())
 
 # %% ../nbs/cli.ipynb #4bd0846d
@@ -50,8 +51,7 @@ def main(
     if source and os.path.exists(source_path(source)): source = str(source_path(source))
     for k,v in dict(SOURCE=source, LIMIT=limit, LABELS=labels).items():
         if v is not None: os.environ[f'EYEWEAR_{k}'] = str(v)
-    asked = settings()
-    check_source(asked.source, sources) # Says so at once where there is no such file or folder
+    check_source(settings().source, sources) # An error now where there is no such file or folder
     if serve:
         from eyewear.page.launch import free_port
         free_port(port)
@@ -59,7 +59,8 @@ def main(
     start_afresh()
     os.environ['EYEWEAR_RUN'] = str(run_dir(new=True))
     print(f'Lessons 01 to 05, into {run_dir()}', flush=True)
-    print(summary(run_lessons([*lessons,'06_app'] if save else lessons, save)))
+    names = [*lessons,'06_app'] if save else lessons
+    print(summary(run_lessons(names, save)))
     if serve: app(port=port)
 
 @call_parse
@@ -78,17 +79,19 @@ def app(
     "Serve the app until Ctrl-C"
     from eyewear.page.launch import serve
     if corrections:
-        os.environ['EYEWEAR_CORRECTIONS'] = str(Path(corrections).expanduser().resolve())
-        Dataset.create(os.environ['EYEWEAR_CORRECTIONS']) # Says so now where it cannot be written to
-    serve(_demo_model() if demo else model, port, ip, visitors, pool, frame, host)
+        corrections = Path(corrections).expanduser().resolve()
+        os.environ['EYEWEAR_CORRECTIONS'] = str(corrections)
+        Dataset.create(corrections) # An error now where it cannot be written to
+    if demo: model = _demo_model()
+    serve(model, port, ip, visitors, pool, frame, host)
 
 def _demo_model():
     "A model of 60 drawn portraits a label, trained where there is none yet"
-    place = home()/'demo'
-    if found := sorted(place.glob('runs/*/eyewear.onnx')): return found[-1]
+    folder = home()/'demo'
+    if models := sorted(folder.glob('runs/*/eyewear.onnx')): return models[-1]
     need('tutorial', 'training the demo', 'fastai', 'timm')
     print('Training a small model on drawn practice portraits, some two minutes, once', flush=True)
-    os.environ.update(EYEWEAR_HOME=str(place.resolve()), EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='60')
+    os.environ.update(EYEWEAR_HOME=str(folder.resolve()), EYEWEAR_SOURCE='practice', EYEWEAR_LIMIT='60')
     from eyewear.export import ensure_model
     return ensure_model()
 
@@ -118,15 +121,17 @@ def clean(
 ):
     "Take out what is no photo or there twice; undo what was decided; review what is in question"
     from eyewear import clean as lesson
-    if undo not in (None,'all') and not undo.isdigit(): raise EyewearError(f'--undo {undo}: give the number of a decision, or all; --list shows them')
+    if undo not in (None,'all') and not undo.isdigit():
+        raise EyewearError(f'--undo {undo}: give the number of a decision, or all; --list shows them')
     if review: return serve_review(path, port)
     ds = last_dataset(path, mend=not list)
     if undo:
-        for e in ds.undo(all=True) if undo=='all' else ds.undo(int(undo)): print(f"{e['name']}: is {ds.find(e['name']).parent.name} again")
+        undone = ds.undo(all=True) if undo=='all' else ds.undo(int(undo))
+        for e in undone: print(f"{e['name']}: is {ds.find(e['name']).parent.name} again")
     elif list:
         for e in ds.decisions(): print(f"{e['n']:4} {e['name']} -> {e['to'] or 'removed'} by {e['by']}: {e['why']}")
     else:
-        for k,v in lesson.clean(ds).items(): print(f'{v:5} {k}')
+        for problem,n in lesson.clean(ds).items(): print(f'{n:5} {problem}')
 
 # %% ../nbs/cli.ipynb #987f2f8e
 @call_parse
@@ -142,15 +147,14 @@ def predict(
     workers:int=0,    # Processes of `--engine ray`; one for each core by default
 ):
     "Write a line of CSV for each photo: its label, and the probability of every label"
-    from eyewear.predict import check_model
-    from eyewear.predict import predict_files
+    from eyewear.predict import check_model,predict_files
     if check:
         try: return print(check_model(model))
         except ModelError as e: raise SystemExit(f'eyewear: {e}')
     if not paths: raise PhotoError('no photo was named; give files or folders, as in `eyewear-predict my_photos`')
-    if engine not in (None,'ray'): raise EyewearError(f'--engine {engine}: there is `ray`, and without `--engine` a plain loop')
-    if engine and not out: raise EyewearError('--engine ray writes Parquet: name a folder for it, as in `--out answers`')
+    if engine not in (None,'ray'): raise EyewearError(f'--engine {engine}: use `ray`, or leave it out for a plain loop')
     if engine:
+        if not out: raise EyewearError('--engine ray writes Parquet: name a folder for it, as in `--out answers`')
         from eyewear.model.cluster import classify
         n = classify(paths, out, model, column, address, workers)
     else: n = predict_files(paths, model, out, column)

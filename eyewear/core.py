@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/core.html.md"""
 # %% auto #0
 __all__ = ['photo_suffixes', 'printable', 'EyewearError', 'PhotoError', 'DatasetError', 'SourceError', 'ModelError',
            'MissingExtra', 'cli', 'server_log', 'need', 'home', 'read_labels', 'photo_limit', 'settings', 'is_stream',
-           'whole_file', 'write_file', 'run_dir', 'read_record', 'record', 'is_hidden', 'is_photo_name',
+           'whole_file', 'write_file', 'run_dir', 'read_record', 'record', 'say_error', 'is_hidden', 'is_photo_name',
            'label_problem', 'short', 'error_text', 'sha256']
 
 # %% ../nbs/00_core.ipynb #8484d44e
@@ -43,36 +43,40 @@ class ModelError(EyewearError): "A model file that is missing, damaged or none o
 class MissingExtra(EyewearError): "A package of an extra that is not installed"
 
 # %% ../nbs/00_core.ipynb #5b2481f1
-def _output_fails(text=''):
-    "Why standard output takes no `text`, as an `OSError`; None where it does"
+def _output_error(text=''):
+    "The `OSError` of standard output when it is given `text`; None where it takes it"
     try: print(end=text, flush=True)
     except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # Else Python tries again at the very end
         return e
 
-def _end(text, status=2):
+def _exit_with(text, status=2):
     "End a script with one line"
-    _output_fails()
+    _output_error()
     print(f'eyewear: {text}', file=sys.stderr)
     raise SystemExit(status)
 
+def _exit_with_oserror(e):
+    "End a script after an `OSError`, of standard output or of a file"
+    full = _output_error('\n')
+    if isinstance(full, BrokenPipeError): return # `| head` has seen enough
+    if full: _exit_with(f'standard output: cannot be written ({full.strerror}); free some space')
+    _exit_with(printable(f'{e.filename}: {e.strerror}' if e.filename else e))
+
+# %% ../nbs/00_core.ipynb #6d9809f0
 def _run_script(f, again, *args, **kwargs):
     "Call `f` for somebody at a terminal"
-    for o in (sys.stdout, sys.stderr):
-        if isinstance(o, TextIOWrapper): o.reconfigure(errors='backslashreplace')
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper): stream.reconfigure(errors='backslashreplace')
     try:
         result = f(*args, **kwargs)
         if sys.stdout: sys.stdout.flush()
         return result
-    except EyewearError as e: _end(printable(e))
+    except EyewearError as e: _exit_with(printable(e))
     except KeyboardInterrupt:
         print(file=sys.stderr) # A terminal has written ^C
-        _end(f'stopped; {again}' if again else 'stopped', 130)
-    except OSError as e:
-        full = _output_fails('\n') # Was it standard output?
-        if isinstance(full, BrokenPipeError): return # `| head` has seen enough
-        if full: _end(f'standard output: cannot be written ({full.strerror}); free some space')
-        _end(printable(f'{e.filename}: {e.strerror}' if e.filename else e))
+        _exit_with(f'stopped; {again}' if again else 'stopped', 130)
+    except OSError as e: _exit_with_oserror(e)
 
 # %% ../nbs/00_core.ipynb #e5d59281
 def cli(
@@ -82,8 +86,10 @@ def cli(
     "Let a console script end with a sentence in place of a traceback"
     if f is None: return functools.partial(cli, again=again)
     @functools.wraps(f)
-    def _f(*args, **kwargs): return _run_script(f, again, *args, **kwargs) if is_cli() else f(*args, **kwargs)
-    return _f
+    def wrapped(*args, **kwargs):
+        if not is_cli(): return f(*args, **kwargs)
+        return _run_script(f, again, *args, **kwargs)
+    return wrapped
 
 # %% ../nbs/00_core.ipynb #b89823f8
 _scripts = 'eyewear.__main__','eyewear.photo','eyewear.page.server' # What `python -m` may start
@@ -95,9 +101,9 @@ def _say_what_to_call():
     if not module.startswith('eyewear.') or module in _scripts: return
     from importlib.metadata import entry_points
     command = module.replace('.', '-')
-    have = [o.name for o in entry_points(group='console_scripts')]
-    call = f'run `{command}`' if command in have else '`python -m eyewear` lists the commands'
-    _end(f'`python -m {module}` does nothing; {call}')
+    commands = [o.name for o in entry_points(group='console_scripts')]
+    advice = f'run `{command}`' if command in commands else '`python -m eyewear` lists the commands'
+    _exit_with(f'`python -m {module}` does nothing; {advice}')
 
 _say_what_to_call()
 
@@ -105,10 +111,10 @@ _say_what_to_call()
 def server_log()->logging.Logger: # Writes to the terminal, whatever a notebook does with its output
     "Where the owner of a page reads what went wrong"
     log = logging.getLogger('eyewear.page')
-    if not log.handlers:
-        try: where = open(sys.stderr.fileno(), 'w', encoding='utf-8', errors='backslashreplace', closefd=False)
-        except (OSError, ValueError, AttributeError): where = sys.__stderr__
-        log.addHandler(logging.StreamHandler(where))
+    if log.handlers: return log
+    try: stream = open(sys.stderr.fileno(), 'w', encoding='utf-8', errors='backslashreplace', closefd=False)
+    except (OSError, ValueError, AttributeError): stream = sys.__stderr__
+    log.addHandler(logging.StreamHandler(stream))
     return log
 
 # %% ../nbs/00_core.ipynb #cbc3e44a
@@ -119,18 +125,20 @@ def need(
 ):
     "Raise `MissingExtra` unless all `modules` are installed; a script that is still loading says the same and ends"
     from importlib.util import find_spec
-    miss = [m for m in modules if find_spec(m) is None]
-    if not miss: return
-    say = f"{task} needs {', '.join(miss)}: run `pip install 'eyewear[{extra}]'`"
-    if is_cli() or not Path(sys.argv[0]).name.startswith('eyewear-'): raise MissingExtra(say)
-    raise SystemExit(print(f'eyewear: {say}', file=sys.stderr) or 2) # A script whose lesson cannot even be loaded
+    missing = [o for o in modules if find_spec(o) is None]
+    if not missing: return
+    text = f"{task} needs {', '.join(missing)}: run `pip install 'eyewear[{extra}]'`"
+    if is_cli() or not Path(sys.argv[0]).name.startswith('eyewear-'): raise MissingExtra(text)
+    _exit_with(text) # A script whose lesson cannot even be loaded
 
 # %% ../nbs/00_core.ipynb #a34caa44
+def _is_repository(path): return (path/'settings.ini').exists() and (path/'nbs'/'00_core.ipynb').exists()
+
 def home()->Path: # Folder of all datasets and runs
     "`$EYEWEAR_HOME`, else `work/` at the repository root, else `work/` here"
     if os.environ.get('EYEWEAR_HOME'): return Path(os.environ['EYEWEAR_HOME']).expanduser()
-    here = Path.cwd()
-    root = next((p for p in (here, *here.parents) if (p/'settings.ini').exists() and (p/'nbs'/'00_core.ipynb').exists()), here)
+    current = Path.cwd()
+    root = next(filter(_is_repository, (current, *current.parents)), current)
     return root/'work'
 
 # %% ../nbs/00_core.ipynb #2e62b455
@@ -196,7 +204,8 @@ def write_file(
     try:
         with whole_file(path) as f: f.write(printable(data).encode() if isinstance(data, str) else data)
     except OSError as e:
-        raise DatasetError(f'{path}: cannot be written ({e.strerror}); free some space or set EYEWEAR_HOME to a folder of yours') from e
+        raise DatasetError(f'{path}: cannot be written ({e.strerror}); '
+            'free some space or set EYEWEAR_HOME to a folder of yours') from e
 
 # %% ../nbs/00_core.ipynb #5dfc21bf
 def run_dir(
@@ -208,7 +217,9 @@ def run_dir(
         runs = sorted(o for o in (home()/'runs').glob('*') if o.is_dir())
         path = home()/'runs'/f'{datetime.now():%Y-%m-%d_%H-%M-%S}' if new or not runs else runs[-1]
     try: path.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise DatasetError(f'{path}: cannot be made ({e.strerror}); set EYEWEAR_HOME to a folder of yours') from e
+    except OSError as e:
+        raise DatasetError(f'{path}: cannot be made ({e.strerror}); '
+            'set EYEWEAR_HOME to a folder of yours') from e
     return path
 
 # %% ../nbs/00_core.ipynb #d399c084
@@ -221,13 +232,22 @@ def record(
     **kwargs, # Figures and settings; a name that is there already is replaced
 )->dict:      # The whole record
     "Add `kwargs` to the run record"
-    rec = {**read_record(), **kwargs}
-    write_file(run_dir()/'summary.json', json.dumps(rec, indent=1, default=str))
-    return rec
+    whole = {**read_record(), **kwargs}
+    write_file(run_dir()/'summary.json', json.dumps(whole, indent=1, default=str))
+    return whole
+
+# %% ../nbs/00_core.ipynb #5e11ac02
+def say_error(
+    figure:dict|None, # From `wilson` of `eyewear.model.metrics`
+)->str:               # Such as '5.0% (2.3% to 10.5%, 120 photos)'; empty where nothing is known
+    "An error rate, its 95 % interval and the number of photos asked"
+    if not figure or figure['error'] is None: return ''
+    return f"{figure['error']:.1%} ({figure['low']:.1%} to {figure['high']:.1%}, {figure['n']} photos)"
 
 # %% ../nbs/00_core.ipynb #5e11ab02
 photo_suffixes = '.jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .heic .heif'.split() # Lower case
-_system_names = '__macosx', '@eadir', '#recycle', '$recycle.bin', 'system volume information', 'lost+found', 'thumbs.db', 'desktop.ini'
+_system_names = ('__macosx', '@eadir', '#recycle', '$recycle.bin', 'system volume information', 'lost+found',
+    'thumbs.db', 'desktop.ini')
 
 def is_hidden(
     name:str, # Of one file or folder, without its parents

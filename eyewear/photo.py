@@ -214,6 +214,7 @@ def _clean_png(
         elif kind in (b'cICP', b'iCCP', b'sRGB', b'gAMA', b'cHRM'): colour[kind] = body
     return b''.join(kept),_png_profile(colour)
 
+# %% ../nbs/00_photo.ipynb #4690596d
 def _png_profile(
     colour:dict, # Kind -> contents of the chunks about colour
 )->bytes|None:   # ICC profile
@@ -273,6 +274,7 @@ def _icc(colours, gamma):
     head = struct.pack('>I4xI', end, 0x04000000)+b'mntrRGB XYZ '+bytes(12)+b'acsp'+bytes(28)+_fixed(*_d50)+bytes(48)
     return head+struct.pack('>I', len(tags))+table+b''.join(body for _,body in tags)
 
+# %% ../nbs/00_photo.ipynb #b87c9595
 def _profile_by_number(primaries, transfer, matrix=0, full=1):
     "ICC profile for the numbers of ITU-T H.273; None for those of a television's range or of a brighter screen"
     if not full or primaries not in _primaries or transfer not in _gammas: return None
@@ -420,6 +422,7 @@ def _reduce(
     left = img.width*img.height>>(2*times)
     if left>max_pixels//4: raise PhotoError(f'a JPEG 2000 that decodes to {left:,} pixels at least; save it as a JPEG')
 
+# %% ../nbs/00_photo.ipynb #dda374c3
 def _decode_jpeg(data, side):
     "The pixels of a JPEG, at a fraction of its size"
     img = _open_image(BytesIO(data), ['JPEG'])
@@ -447,7 +450,7 @@ def _possible_endings(data):
     "Bytes that could have come next in the last scan of a JPEG"
     yield from _endings
     if b'\xff\xdd' not in data: return
-    for marker in range(0xd0, 0xd8): yield b'\xff'+bytes([marker])+_endings[0] # The next part of the scan may start here
+    for marker in range(0xd0, 0xd8): yield b'\xff'+bytes([marker])+_endings[0] # Where a next part may start
 
 def _complete(
     data:bytes,        # JPEG
@@ -748,7 +751,7 @@ def _open_stdin():
 # %% ../nbs/00_photo.ipynb #5a4db007
 def _run_sandbox(data, name):
     "What the process writes about the photo `data`"
-    env = {**os.environ, 'OPENBLAS_NUM_THREADS':'1'} # numpy keeps 40 MB for each core otherwise, and a workstation has many
+    env = {**os.environ, 'OPENBLAS_NUM_THREADS':'1'} # Else numpy keeps 40 MB for each core, and there may be many
     command = [sys.executable, '-m', 'eyewear.photo']
     message = json.dumps(name).encode()+b'\n'+data
     try: result = subprocess.run(command, input=message, capture_output=True, timeout=max_seconds, env=env)
@@ -760,7 +763,7 @@ def open_small(
     data:bytes, # A photo, or anything else that a stranger sends
     name:str,   # What to call it in an error
 )->Image.Image: # Upright, RGB, of `stored_side` at most
-    "Open a photo as small as a page shows it, or raise `PhotoError`; what may be costly is opened in a process of its own"
+    "`open_photo` for strangers' photos: what may be costly is opened in a process of its own"
     if _is_small(data): return open_photo(data, name)
     head,_,pixels = _run_sandbox(data, name).partition(b'\n')
     head = json.loads(head)

@@ -10,8 +10,8 @@ def picture(kind, size=(400,300), colour='red', mode='RGB', **kw):
 
 def noise(kind, size=(60,40), mode='RGB', seed=0, **kw):
     "Bytes of a picture with something in every pixel"
-    out = io.BytesIO()
     n = len(Image.new(mode, size).tobytes())
+    out = io.BytesIO()
     Image.frombytes(mode, size, random.Random(seed).randbytes(n)).save(out, kind, **kw)
     return out.getvalue()
 
@@ -21,10 +21,11 @@ def chunk(kind, data):
 
 def png(width, height, depth=8, colour=2, *more, pixels=None):
     "A PNG put together by hand: RGB by default, black, `more` chunks before its pixels"
-    wide = (width*depth*{0:1, 2:3, 3:1, 4:2, 6:4}[colour]+7)//8
-    if pixels is None: pixels = bytes(wide+1)*height
-    return b'\x89PNG\r\n\x1a\n'+b''.join([chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, depth, colour, 0, 0, 0)), *more,
-        chunk(b'IDAT', zlib.compress(pixels)), chunk(b'IEND', b'')])
+    row_bytes = (width*depth*{0:1, 2:3, 3:1, 4:2, 6:4}[colour]+7)//8
+    if pixels is None: pixels = bytes(row_bytes+1)*height
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, depth, colour, 0, 0, 0))
+    body = chunk(b'IDAT', zlib.compress(pixels))
+    return b'\x89PNG\r\n\x1a\n'+header+b''.join(more)+body+chunk(b'IEND', b'')
 
 def claims(width, height):
     "A small PNG whose header promises `width` x `height` pixels"
@@ -41,13 +42,31 @@ def gif(frames):
     return b'GIF89a\x02\0\x02\0\x80\0\0\xff\0\0\0\0\xff'+frame*frames+b';'
 
 _jpeg = picture('JPEG')
-BAD = {'letter.jpg':b'Dear Sir or Madam', 'page.png':b'<!DOCTYPE html><html><script>document.title="taken over"</script>', 'empty.jpg':b'',
-       'cut.jpg':_jpeg[:len(_jpeg)//2], 'cut.png':picture('PNG')[:200], 'huge.png':claims(50_000, 50_000),
-       'drawing.svg':b'<svg xmlns="http://www.w3.org/2000/svg"><script>document.title="taken over"</script></svg>',
-       '<img src=x onerror=document.title=1>.jpg':b'a name of markup'}
-MORE_BAD = {'print.jpg':b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 1 2 moveto showpage\n', 'paper.jpg':b'%PDF-1.7\n1 0 obj\n<<>>\n',
-       'packed.jpg':b'PK\x03\x04\x14\0\0\0\x08\0', 'program.jpg':b'\x7fELF\x02\x01\x01', 'script.jpg':b'#!/bin/sh\nrm -rf /\n', 'zeros.jpg':bytes(5000),
-       'film.jpg':b'\0\0\0\x18ftypisom\0\0\x02\0isomiso2mp41'+bytes(99), 'dump.jpg':b'\xd7\xcd\xc6\x9a'+bytes(99), 'nothing.png':png(0, 9),
-       'text.png':png(9, 9, 8, 2, *[chunk(b'zTXt', b'Comment\0\0'+zlib.compress(bytes(60_000_000), 9))]*4),
-       'itxt.png':png(9, 9, 8, 2, *[chunk(b'iTXt', b'Comment\0\1\0\0\0'+zlib.compress(bytes(60_000_000), 9))]*4),
-       'tags.tif':tags(65_000, 1_000_000), 'wide.bmp':b'BM'+struct.pack('<IHHIIiiHHIIiiII', 99, 0, 0, 54, 40, 2**31-1, 2**31-1, 1, 24, 0, 0, 0, 0, 0, 0)+bytes(99)}
+_markup = b'<script>document.title="taken over"</script>'
+_bomb = zlib.compress(bytes(60_000_000), 9)
+_bitmap_head = struct.pack('<IHHIIiiHHIIiiII', 99, 0, 0, 54, 40, 2**31-1, 2**31-1, 1, 24, 0, 0, 0, 0, 0, 0)
+
+BAD = {
+    'letter.jpg': b'Dear Sir or Madam',
+    'page.png': b'<!DOCTYPE html><html>'+_markup,
+    'empty.jpg': b'',
+    'cut.jpg': _jpeg[:len(_jpeg)//2],
+    'cut.png': picture('PNG')[:200],
+    'huge.png': claims(50_000, 50_000),
+    'drawing.svg': b'<svg xmlns="http://www.w3.org/2000/svg">'+_markup+b'</svg>',
+    '<img src=x onerror=document.title=1>.jpg': b'a name of markup'}
+
+MORE_BAD = {
+    'print.jpg': b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n0 1 2 moveto showpage\n',
+    'paper.jpg': b'%PDF-1.7\n1 0 obj\n<<>>\n',
+    'packed.jpg': b'PK\x03\x04\x14\0\0\0\x08\0',
+    'program.jpg': b'\x7fELF\x02\x01\x01',
+    'script.jpg': b'#!/bin/sh\nrm -rf /\n',
+    'zeros.jpg': bytes(5000),
+    'film.jpg': b'\0\0\0\x18ftypisom\0\0\x02\0isomiso2mp41'+bytes(99),
+    'dump.jpg': b'\xd7\xcd\xc6\x9a'+bytes(99),
+    'nothing.png': png(0, 9),
+    'text.png': png(9, 9, 8, 2, *[chunk(b'zTXt', b'Comment\0\0'+_bomb)]*4),
+    'itxt.png': png(9, 9, 8, 2, *[chunk(b'iTXt', b'Comment\0\1\0\0\0'+_bomb)]*4),
+    'tags.tif': tags(65_000, 1_000_000),
+    'wide.bmp': b'BM'+_bitmap_head+bytes(99)}

@@ -1,13 +1,10 @@
 "What the tests share: a home of their own, a tiny dataset and models trained on it, a browser for those that open a page."
-import functools
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import functools, json, os, shutil, signal, subprocess, sys, time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 import pytest
 
 signal.signal(signal.SIGINT, signal.default_int_handler) # What a shell starts in the background is deaf to Ctrl-C otherwise
@@ -116,3 +113,43 @@ def trained(tiny_ds, tmp_path_factory):
             learn = train(tiny_ds, how=how, epochs=2, **TINY)
             return SimpleNamespace(learn=learn, facts=read_record()['training'], record=run_dir()/'summary.json')
     return train_once
+
+# -- Notebooks in JupyterLab
+
+def notebook(code, **metadata):
+    "The text of a notebook of one cell"
+    cell = dict(cell_type='code', id='one', metadata={}, source=code, outputs=[], execution_count=None)
+    kernel = dict(name='python3', display_name='Python 3', language='python')
+    return json.dumps(dict(cells=[cell], nbformat=4, nbformat_minor=5, metadata=dict(metadata, kernelspec=kernel)))
+
+def fetch(url, patience=120):
+    "What the server at `url` answers, once it is there"
+    end = time.monotonic()+patience
+    open_url = build_opener(ProxyHandler({})).open
+    while True:
+        try:
+            with open_url(url, timeout=10) as r: return json.loads(r.read())
+        except HTTPError: raise
+        except OSError:
+            if time.monotonic() > end: raise
+            time.sleep(.1)
+
+@contextmanager
+def jupyterlab(home):
+    "A JupyterLab with settings of its own, on the notebooks in `home`: its address"
+    from eyewear.page.launch import free_port
+    port = free_port(0)
+    options = ['--no-browser', '--allow-root', f'--ServerApp.port={port}', '--ServerApp.port_retries=0', '--IdentityProvider.token=',
+               '--LabApp.news_url=None', f'--ServerApp.root_dir={home}']
+    folders = dict(JUPYTER_CONFIG_DIR='config', JUPYTERLAB_SETTINGS_DIR='settings', JUPYTERLAB_WORKSPACES_DIR='workspaces')
+    env = os.environ | {k: str(home/v) for k, v in folders.items()} | dict(JUPYTER_PREFER_ENV_PATH='1')
+    proc = subprocess.Popen([sys.executable, '-m', 'jupyterlab', *options], cwd=home, env=env,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    url = f'http://127.0.0.1:{port}/'
+    try:
+        fetch(f'{url}api/status')
+        yield url
+    finally:
+        proc.terminate()
+        try: proc.wait(30)
+        finally: proc.kill()

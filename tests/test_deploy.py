@@ -1,27 +1,13 @@
-"Every host's files, tried by a stand-in: a fresh folder, a fresh environment, a portrait through a real browser. And a model by address."
-import hashlib
-import http.server
-import json
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
+"Every host's files, tried by a stand-in: a fresh folder, a fresh environment, a portrait through a real browser."
+import hashlib, json, os, re, shutil, signal, subprocess, sys, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.request import ProxyHandler, build_opener
-import pytest
-import yaml
-from eyewear import predict as fetchmodel
-from eyewear.core import ModelError
-from eyewear.predict import Classifier, find_model
+import pytest, yaml
+from eyewear.predict import Classifier
 from eyewear.page.launch import free_port
 from test_repo import ROOT, copy, text
+from localhost import host
 from tinymodel import tiny_model
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='hosts are Linux')
@@ -229,112 +215,12 @@ def test_build_and_start_without_a_model_end_in_a_sentence(place, venv):
 
 # -- A model by address
 
-@contextmanager
-def host(*pages):
-    "A host on this machine that gives the same answer always: bytes, or a function of the handler; and how often it was asked"
-    asked = []
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            page = pages[min(len(asked), len(pages))-1]
-            if callable(page): return page(self)
-            reply(self, page)
-        def log_message(self, *args): pass
-    class Server(http.server.ThreadingHTTPServer):
-        daemon_threads = True
-        def handle_error(self, *args): pass                     # a client that has heard enough hangs up
-    with Server(('127.0.0.1', 0), Handler) as s:
-        threading.Thread(target=s.serve_forever, args=(.05,), daemon=True).start()
-        yield SimpleNamespace(url=f'http://127.0.0.1:{s.server_port}/eyewear.onnx', asked=asked)
-        s.shutdown()
-
-def reply(h, data, status=200, size=None, **headers):
-    h.send_response(status)
-    h.send_header('Content-Length', str(len(data) if size is None else size))
-    for k, v in headers.items(): h.send_header(k.replace('_', '-'), v)
-    h.end_headers()
-    h.wfile.write(data)
-
-def sha(data): return hashlib.sha256(data).hexdigest()
-
-def slowly(h):
-    h.send_response(200)
-    h.end_headers()
-    while True:
-        h.wfile.write(b'0')
-        time.sleep(.05)
-
-def endless(h):
-    h.send_response(200)
-    h.end_headers()
-    while True: h.wfile.write(b'0'*2**16)
-
-def silent(h): time.sleep(60)
-def cut(h): reply(h, b'0'*500, size=9000)
-def hung_up(h): h.connection.shutdown(socket.SHUT_RDWR)
-def to(address): return lambda h: reply(h, b'', 302, Location=address)
-
-BAD = dict(
-    gone=(lambda h: reply(h, b'', 404), '404 Not Found'), broken=(lambda h: reply(h, b'', 500), '500 Internal'),
-    login=(lambda h: reply(h, b'<p>Who are you?', Content_Type='text/html; charset=utf-8'), 'a web page'),
-    other=(lambda h: reply(h, b'other weights'), 'another file than you asked for'), empty=(lambda h: reply(h, b''), 'another file than you asked for'),
-    large=(lambda h: reply(h, b'', size=10**12), '1,000,000,000,000 bytes'), endless=(endless, 'more than 1,000,000 bytes'),
-    silent=(silent, 'timed out'), slow=(slowly, 'not here after 1 seconds'), cut=(cut, 'peer closed connection'), hung_up=(hung_up, ''),
-    round=(to('/again'), 'on and on'), away=(to('http://example.org/eyewear.onnx'), 'has to come over https'),
-    file=(to('file:///etc/passwd'), 'has to come over https'), nonsense=(to('http://[1:2/'), 'has to come over https'))
-
-@pytest.fixture
-def alone(tmp_path, monkeypatch):
-    "A home of its own, little patience"
-    for k, v in dict(silence=1, too_long=1, max_model=10**6).items(): monkeypatch.setattr(fetchmodel, k, v)
-    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'work'))
-    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:9')      # nothing there; this machine is asked past it
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-@pytest.mark.parametrize('name', BAD)
-def test_host_that_fails_is_a_sentence(alone, monkeypatch, name):
-    page, why = BAD[name]
-    with host(page) as h:
-        monkeypatch.setenv('EYEWEAR_MODEL', h.url.replace('//', '//me:secret@')+f'?key=secret#sha256={sha(b"weights")}')
-        with pytest.raises(ModelError) as e: find_model()
-    said = str(e.value)
-    assert why in said and '; ' in said and '\n' not in said and 'secret' not in said and len(said) < 250
-    assert said.startswith('http://127.0.0.1:') or why == 'has to come over https'
-    assert not list(alone.rglob('*.onnx*'))
-
-def test_nobody_there_is_a_sentence(alone):
-    with pytest.raises(ModelError, match='the model did not come .*refused'): find_model(f'http://127.0.0.1:{free_port(0)}/m#sha256={"0"*64}')
-
-@pytest.mark.parametrize('address,why', [('{}', 'has no digest'), ('{}#sha256=12', 'has no digest'), ('{}#md5=1', 'has no digest'),
-    ('http://example.org/m#sha256=0', 'over https'), ('ftp://example.org/m#sha256=0', 'over https'), ('https://#sha256=0', 'over https'), ('https://[1#sha256=0', 'is none')])
-def test_address_that_will_not_do_is_not_asked(alone, address, why):
-    with host(b'weights') as h:
-        with pytest.raises(ModelError, match=why): find_model(address.format(h.url))
-        assert not h.asked
-
-def test_fetched_once_and_again_where_it_is_damaged(alone, monkeypatch, model):
-    data = model.read_bytes()
-    with host(to('/there'), data) as h:
-        monkeypatch.setenv('EYEWEAR_MODEL', f'{h.url}#sha256={sha(data).upper()}')
-        path = find_model()
-        assert path == find_model() == alone/'work'/'models'/f'{sha(data)}.onnx' and path.read_bytes() == data
-        assert h.asked == ['/eyewear.onnx', '/there'] and Classifier().path == path
-        path.write_bytes(data[:-1])
-        assert find_model().read_bytes() == data and len(h.asked) == 3
-    assert find_model() == path and [o.name for o in path.parent.iterdir()] == [path.name]
-
-def test_home_that_takes_no_file_is_a_sentence(alone, monkeypatch):
-    (alone/'work').write_text('a file where a folder should be')
-    with host(b'weights') as h:
-        with pytest.raises(ModelError, match='cannot be kept .*; set EYEWEAR_HOME'): find_model(f'{h.url}#sha256={sha(b"weights")}')
-
-def test_scripts_end_with_the_sentence(alone):
-    env = clean_env(EYEWEAR_MODEL='https://example.org/eyewear.onnx', EYEWEAR_HOME=str(alone/'work'))
+def test_scripts_end_with_the_sentence(tmp_path):
+    env = clean_env(EYEWEAR_MODEL='https://example.org/eyewear.onnx', EYEWEAR_HOME=str(tmp_path/'work'))
     for f, args, rc in (('predict', ['--check'], 1), ('app', ['--port', '0'], 2)):
         code = f'import sys; from eyewear.cli import {f}; sys.argv = ["x", *{args}]; {f}()'
-        (alone/'script').write_text(f'if __name__ == "__main__":\n    {code}\n')
-        res = subprocess.run([sys.executable, 'script'], env=env | dict(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
+        (tmp_path/'script').write_text(f'if __name__ == "__main__":\n    {code}\n')
+        res = subprocess.run([sys.executable, 'script'], cwd=tmp_path, env=env | dict(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
         assert res.returncode == rc and re.fullmatch('eyewear: https://example.org/eyewear.onnx: has no digest; .+\n', res.stderr), res.stderr
 
 # -- A Hugging Face Space
@@ -350,7 +236,7 @@ def test_space(model, place, venv):
     front = yaml.safe_load((space/'README.md').read_text().split('---\n')[1])
     data = model.read_bytes()
     with host(data) as h:
-        image = Image(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=f'{h.url}#sha256={sha(data)}')
+        image = Image(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=f'{h.url}/eyewear.onnx#sha256={hashlib.sha256(data).hexdigest()}')
     assert image.rc == 0, image.log
     assert len(h.asked) == 1
     assert 'answers: glasses' in image.log

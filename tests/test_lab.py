@@ -1,40 +1,19 @@
 "The app inside a notebook: plain JupyterLab, one cell, in a real browser."
-import json, os, re, subprocess, sys, time
-from urllib.request import ProxyHandler, build_opener
+import re, time
 import pytest
-from eyewear.page.launch import free_port
 from badphotos import picture
-from conftest import comes_true
+from conftest import comes_true, jupyterlab, notebook
 from tinymodel import tiny_model
 
 pytest.importorskip('jupyterlab', reason="JupyterLab comes with the extra `tutorial`")
 
-def notebook(code):
-    cell = dict(cell_type='code', id='one', metadata={}, source=code, outputs=[], execution_count=None)
-    kernel = dict(name='python3', display_name='Python 3', language='python')
-    return json.dumps(dict(cells=[cell], nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=kernel)))
-
 @pytest.fixture(scope='module')
 def lab(tmp_path_factory):
     "Address of a notebook in a JupyterLab of its own"
-    home, port = tmp_path_factory.mktemp('lab'), free_port()
+    home = tmp_path_factory.mktemp('lab')
     tiny_model(home/'eyewear.onnx')
     (home/'page.ipynb').write_text(notebook("from eyewear.app import classifier_app\nclassifier_app('eyewear.onnx')"))
-    env = os.environ | dict(JUPYTER_CONFIG_DIR=str(home/'config'), JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(home/'spaces'))
-    proc = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', f'--port={port}', '--IdentityProvider.token=',
-        '--LabApp.news_url=None', f'--ServerApp.root_dir={home}'], cwd=home, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url, end = f'http://127.0.0.1:{port}', time.monotonic()+120
-    try:
-        while True:
-            try: build_opener(ProxyHandler({})).open(f'{url}/api', timeout=5); break
-            except OSError:
-                assert proc.poll() is None and time.monotonic() < end, 'JupyterLab did not start'
-                time.sleep(.5)
-        yield f'{url}/lab/tree/page.ipynb'
-    finally:
-        proc.terminate()
-        try: proc.wait(30)
-        finally: proc.kill()
+    with jupyterlab(home) as url: yield f'{url}lab/tree/page.ipynb'
 
 @pytest.fixture(scope='module')
 def page(browser, lab):

@@ -16,7 +16,7 @@ from io import BytesIO
 from PIL import Image
 
 # %% ../../nbs/data/draw.ipynb #9b854d3c
-def _nums(
+def _numbered(
     name,  # Beginning of a variant's name
     n,     # They are numbered from 1 to `n`
     *drop  # Numbers to leave out
@@ -25,33 +25,37 @@ def _nums(
     return [f'{name}{i:02}' for i in range(1, n+1) if i not in drop]
 
 # %% ../../nbs/data/draw.ipynb #33ad5d99
-_STYLES = {
-    'open-peeps': dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(21,9,80), part='accessories',
-        sunglasses=['sunglasses','sunglasses2'],
-        options=dict(maskProbability=0, expressionVariant='angryWithFang blank calm cheeky concerned concernedFear contempt cute '
-            'driven eatingHappy explaining serious smile smileBig smileLOL smileTeethGap solemn suspicious tired veryAngry'.split(),
-            headVariant='afro bangs bangs2 bantuKnots bun bun2 buns cornrows cornrows2 dreads1 dreads2 flatTop flatTopLong grayBun '
-            'grayMedium grayShort hatBeanie hatHip hijab long longBangs longCurly medium1 medium2 mediumBangs2 mohawk noHair1 noHair2 '
-            'noHair3 pomp shaved1 shaved2 short1 short2 short3 short4 short5 turban twists twists2'.split())),
-    'pixel-art': dict(eyes=((34.5,42,8.5),(65.5,42,8.5)), ears=((13,42),(87,42)), view=(2,2,96), part='glasses'),
-    'lorelei': dict(eyes=((49,47.5,9),(69.5,46,7)), ears=((28,52),(74,45)), view=(9,6,88), part='glasses',
-        glasses=['variant01','variant03'], sunglasses=['variant02'], options=dict(hairVariant=_nums('variant', 48, 15,16,21,40,41,45),
-            skinColor=['#ffffff','#ffe6d1','#f3c9a5','#d9a074','#b57a4c','#94602f'],
-            hairColor=['#000000','#2a1a12','#5b3216','#7a1f12','#3b3b46'])),
-    'personas': dict(eyes=((40.5,45,7),(59.5,45,7)), ears=((25,48),(75,48)), view=(12,9,78), part=None,
-        options=dict(eyesVariant=['happy','open','sleep','wink']))}
+_faces = ('angryWithFang blank calm cheeky concerned concernedFear contempt cute driven eatingHappy explaining serious smile '
+    'smileBig smileLOL smileTeethGap solemn suspicious tired veryAngry').split()
+_heads = ('afro bangs bangs2 bantuKnots bun bun2 buns cornrows cornrows2 dreads1 dreads2 flatTop flatTopLong grayBun grayMedium '
+    'grayShort hatBeanie hatHip hijab long longBangs longCurly medium1 medium2 mediumBangs2 mohawk noHair1 noHair2 noHair3 '
+    'pomp shaved1 shaved2 short1 short2 short3 short4 short5 turban twists twists2').split()
+_peeps = dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(21,9,80), part='accessories',
+    sunglasses=['sunglasses','sunglasses2'], options=dict(maskProbability=0, expressionVariant=_faces, headVariant=_heads))
+_pixels = dict(eyes=((34.5,42,8.5),(65.5,42,8.5)), ears=((13,42),(87,42)), view=(2,2,96), part='glasses')
+_lorelei = dict(eyes=((49,47.5,9),(69.5,46,7)), ears=((28,52),(74,45)), view=(9,6,88), part='glasses',
+    glasses=['variant01','variant03'], sunglasses=['variant02'],
+    options=dict(hairVariant=_numbered('variant', 48, 15,16,21,40,41,45),
+        skinColor=['#ffffff','#ffe6d1','#f3c9a5','#d9a074','#b57a4c','#94602f'],
+        hairColor=['#000000','#2a1a12','#5b3216','#7a1f12','#3b3b46']))
+_personas = dict(eyes=((40.5,45,7),(59.5,45,7)), ears=((25,48),(75,48)), view=(12,9,78), part=None,
+    options=dict(eyesVariant=['happy','open','sleep','wink']))
+_STYLES = {'open-peeps':_peeps, 'pixel-art':_pixels, 'lorelei':_lorelei, 'personas':_personas}
 STYLES = list(_STYLES)
 
 # %% ../../nbs/data/draw.ipynb #cff019dc
 @lru_cache
-def _definition(name): return json.loads(files('dicebear_styles').joinpath(f'{name}.json').read_text('utf-8'))
+def _definition(name):
+    "What `dicebear_styles` says of the style `name`"
+    return json.loads(files('dicebear_styles').joinpath(f'{name}.json').read_text('utf-8'))
 
 def credit(
     style:str, # Name of a DiceBear style
 )->dict:       # `creator`, `licence` and `page_url`
     "Who drew `style`, and on what terms"
-    m = _definition(style)['meta']
-    return dict(creator=f"{m['creator']['name']} ({style}, drawn by DiceBear)", licence=m['license']['name'], page_url=m['license']['url'])
+    about = _definition(style)['meta']
+    creator = f"{about['creator']['name']} ({style}, drawn by DiceBear)"
+    return dict(creator=creator, licence=about['license']['name'], page_url=about['license']['url'])
 
 # %% ../../nbs/data/draw.ipynb #445e0b9b
 @lru_cache
@@ -66,61 +70,91 @@ def warm():
 
 # %% ../../nbs/data/draw.ipynb #70055a25
 _LENSES = dict(round='M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0', oval='M-1.15 0a1.15 .85 0 1 0 2.3 0a1.15 .85 0 1 0-2.3 0',
-    square='M-.8-.9H.8Q1.05-.9 1.05-.6V.6Q1.05.9.8.9H-.8Q-1.05.9-1.05.6V-.6Q-1.05-.9-.8-.9Z', wide='M-1.15-.7H1.15Q1.2.8.7.8H-.7Q-1.2.8-1.15-.7Z',
-    aviator='M-1.1-.7Q0-.95 1.1-.7Q1.2.5.4 1.05Q-.2 1.3-.8.7Q-1.2.2-1.1-.7Z', cat='M-1-.45Q0-.7 1.25-.95Q1.3.3.7.75Q0 1-.6.75Q-1.1.4-1-.45Z')
+    square='M-.8-.9H.8Q1.05-.9 1.05-.6V.6Q1.05.9.8.9H-.8Q-1.05.9-1.05.6V-.6Q-1.05-.9-.8-.9Z',
+    wide='M-1.15-.7H1.15Q1.2.8.7.8H-.7Q-1.2.8-1.15-.7Z', aviator='M-1.1-.7Q0-.95 1.1-.7Q1.2.5.4 1.05Q-.2 1.3-.8.7Q-1.2.2-1.1-.7Z',
+    cat='M-1-.45Q0-.7 1.25-.95Q1.3.3.7.75Q0 1-.6.75Q-1.1.4-1-.45Z')
 _FRAMES = ['#111111','#111111','#141a2e','#0d2a5c','#8c1026','#0c3323','#2d1b4e']
+_BRIGHT_FRAMES = ['#c8ccd2','#d9a441','#b3202a','#f4f4f4']
 _DARK = ['#08080a','#0d1018','#160e08','#0a120d']
+_glint = '<path d="M-.6-.1L-.1-.55" stroke="#fff" stroke-width=".14" stroke-opacity=".55" stroke-linecap="round"/>'
 
 def _lens(rng, dark, k):
     "SVG of a lens with its frame, radius 1, and the frame's colour and width; nearly black where `dark`"
-    w,frame,d = rng.uniform(.2,.34),rng.choice(_FRAMES),_LENSES[rng.choice(list(_LENSES))]
+    width = rng.uniform(.2,.34)
+    frame = rng.choice(_FRAMES)
+    path = _LENSES[rng.choice(list(_LENSES))]
     fill = f'fill="{rng.choice(_DARK)}"' if dark else 'fill="#ffffff" fill-opacity=".14"'
-    halo = f'<path d="{d}" stroke="#fff" stroke-opacity=".45" stroke-width="{w*1.8}" fill="none"/>'
-    if dark and rng.random()<.3: frame = rng.choice(['#c8ccd2','#d9a441','#b3202a','#f4f4f4'])
-    glint = '<path d="M-.6-.1L-.1-.55" stroke="#fff" stroke-width=".14" stroke-opacity=".55" stroke-linecap="round"/>'
-    return f'{halo}<path d="{d}" {fill} stroke="{frame}" stroke-width="{w}"/>{glint if dark and k>1.1 else ""}',frame,w
+    if dark and rng.random()<.3: frame = rng.choice(_BRIGHT_FRAMES)
+    svg = f'<path d="{path}" stroke="#fff" stroke-opacity=".45" stroke-width="{width*1.8}" fill="none"/>'
+    svg += f'<path d="{path}" {fill} stroke="{frame}" stroke-width="{width}"/>'
+    if dark and k>1.1: svg += _glint
+    return svg,frame,width
 
-def _specs(rng, s, dark):
-    "SVG of glasses on the eyes of style `s`"
-    (x1,y1,r1),(x2,y2,r2) = s['eyes']
-    tilt,k = math.degrees(math.atan2(y2-y1, x2-x1)),rng.uniform(1.02,1.25)
-    lens,frame,w = _lens(rng, dark, k)
+# %% ../../nbs/data/draw.ipynb #8679b57f
+def _tilt(x1, y1, x2, y2):
+    "How far the line from one eye to the other is turned, in degrees"
+    return math.degrees(math.atan2(y2-y1, x2-x1))
+
+def _glasses(rng, style, dark):
+    "SVG of glasses on the eyes of `style`"
+    (x1,y1,r1),(x2,y2,r2) = style['eyes']
+    tilt = _tilt(x1, y1, x2, y2)
+    k = rng.uniform(1.02,1.25)
+    lens,frame,width = _lens(rng, dark, k)
     out = []
-    for (x,y,r),side,ear in zip(s['eyes'], (-1,1), s['ears']):
-        out.append(f'<path d="M{x+side*r*k} {y-r*.3}L{ear[0]} {ear[1]-2}" stroke="{frame}" stroke-width="{r*w}"/>')
+    for (x,y,r),side,ear in zip(style['eyes'], (-1,1), style['ears']):
+        out.append(f'<path d="M{x+side*r*k} {y-r*.3}L{ear[0]} {ear[1]-2}" stroke="{frame}" stroke-width="{r*width}"/>')
         out.append(f'<g transform="translate({x} {y})rotate({tilt})scale({side*r*k} {r*k})">{lens}</g>')
     bridge = f'M{x1+r1*k} {y1-r1*.2}Q{(x1+x2)/2} {(y1+y2)/2-r1*.6} {x2-r2*k} {y2-r2*.2}'
-    return ''.join(out)+f'<path d="{bridge}" stroke="{frame}" stroke-width="{r1*w}" fill="none"/>'
+    out.append(f'<path d="{bridge}" stroke="{frame}" stroke-width="{r1*width}" fill="none"/>')
+    return ''.join(out)
 
 # %% ../../nbs/data/draw.ipynb #e85e9071
-def _rect(w, h, rx, fill, y=0): return f'<rect x="{-w}" y="{y-h}" width="{2*w}" height="{2*h}" rx="{rx}" {fill}/>'
+def _rect(w, h, rx, fill, y=0):
+    "SVG of a rectangle around `(0, y)` of half width `w` and half height `h`"
+    return f'<rect x="{-w}" y="{y-h}" width="{2*w}" height="{2*h}" rx="{rx}" {fill}/>'
+
+def _camera(x, y, r, fill): return f'<circle cx="{x}" cy="{y}" r="{r}" {fill} stroke="#888" stroke-width=".4"/>'
 
 def _front(rng, w, h, dark):
     "What is to be seen on the front of a headset of half width `w` and half height `h`"
     kind = rng.choice(['visor','cameras','stripe','plain'])
-    plate = rng.choice(['#3b4252','#4b3f72','#23606b','#565b66'] if dark else ['#14161b','#1f2a44','#3a1d5c','#0b3b46'])
-    fill,glow = f'fill="{plate}"','stroke="#fff" stroke-opacity=".5" stroke-linecap="round"'
-    if kind=='visor':
-        return _rect(w*.86, h*.675, h*.55, fill, -h*.025)+f'<path d="M{-w*.6} {-h*.35}H{w*.1}" {glow} stroke-width="{h*.14}"/>'
+    plates = ['#3b4252','#4b3f72','#23606b','#565b66'] if dark else ['#14161b','#1f2a44','#3a1d5c','#0b3b46']
+    fill = f'fill="{rng.choice(plates)}"'
     if kind=='stripe': return _rect(w, h*.22, 0, fill)
     if kind=='plain': return _rect(w*.3, h*.12, .6, fill)
-    return ''.join(f'<circle cx="{x*w}" cy="{y*h}" r="{h*.15}" {fill} stroke="#888" stroke-width=".4"/>'
-        for x in (-.72,.72) for y in (-.5,.5))
+    if kind=='cameras': return ''.join(_camera(x*w, y*h, h*.15, fill) for x in (-.72,.72) for y in (-.5,.5))
+    glow = f'stroke="#fff" stroke-opacity=".5" stroke-linecap="round" stroke-width="{h*.14}"'
+    return _rect(w*.86, h*.675, h*.55, fill, -h*.025)+f'<path d="M{-w*.6} {-h*.35}H{w*.1}" {glow}/>'
 
 # %% ../../nbs/data/draw.ipynb #d7d8eb3a
-def _headset(rng, s):
-    "SVG of a VR headset over the eyes of style `s`"
-    (x1,y1,r1),(x2,y2,r2) = s['eyes']
-    r,cx,cy = (r1+r2)/2,(x1+x2)/2,(y1+y2)/2
-    w,h = math.hypot(x2-x1, y2-y1)/2+r*rng.uniform(1.35,1.75),r*rng.uniform(1.35,1.75)
-    body = rng.choice(['#f4f4f2','#e3e5e8','#b9bec6','#7d838e','#3a3f48','#1b1c20','#1b1c20','#26344f'])
-    dark,strap = body[1]<'8',rng.choice(['#17181b','#2c2f36','#55595f','#8d9299','#30405c'])
-    tilt,wide,rx = math.degrees(math.atan2(y2-y1, x2-x1))+rng.uniform(-3,3),h*rng.uniform(.45,.8),h*rng.choice([.25,.45,.7])
-    nose = f'<path d="M{-r*.5} {h+.5}Q0 {h*.35} {r*.5} {h+.5}Z" fill="{strap}"/>' if rng.random()<.4 else ''
-    out = [f'<path d="M{cx} {cy}L{x} {y-2}" stroke="{strap}" stroke-width="{wide}"/>' for x,y in s['ears']]
-    out += [f'<g transform="translate({cx} {cy})rotate({tilt})">', _rect(w+.9, h+.9, rx+.9, 'fill="#0d0d10"')]
-    out += [_rect(w, h, rx, f'fill="{body}"'), _rect(w*.94, h*.11, h*.11, f'fill="#fff" fill-opacity="{.12 if dark else .6}"', -h*.81)]
-    return ''.join(out)+_front(rng, w, h, dark)+nose+'</g>'
+_BODIES = ['#f4f4f2','#e3e5e8','#b9bec6','#7d838e','#3a3f48','#1b1c20','#1b1c20','#26344f']
+_STRAPS = ['#17181b','#2c2f36','#55595f','#8d9299','#30405c']
+
+def _headset(rng, style):
+    "SVG of a VR headset over the eyes of `style`"
+    (x1,y1,r1),(x2,y2,r2) = style['eyes']
+    r = (r1+r2)/2
+    cx = (x1+x2)/2
+    cy = (y1+y2)/2
+    w = math.hypot(x2-x1, y2-y1)/2+r*rng.uniform(1.35,1.75)
+    h = r*rng.uniform(1.35,1.75)
+    body = rng.choice(_BODIES)
+    dark = body[1]<'8'
+    strap = rng.choice(_STRAPS)
+    tilt = _tilt(x1, y1, x2, y2)+rng.uniform(-3,3)
+    strap_width = h*rng.uniform(.45,.8)
+    rx = h*rng.choice([.25,.45,.7])
+    has_nose = rng.random()<.4
+    shine = f'fill="#fff" fill-opacity="{.12 if dark else .6}"'
+    out = [f'<path d="M{cx} {cy}L{x} {y-2}" stroke="{strap}" stroke-width="{strap_width}"/>' for x,y in style['ears']]
+    out.append(f'<g transform="translate({cx} {cy})rotate({tilt})">')
+    out.append(_rect(w+.9, h+.9, rx+.9, 'fill="#0d0d10"'))
+    out.append(_rect(w, h, rx, f'fill="{body}"'))
+    out.append(_rect(w*.94, h*.11, h*.11, shine, -h*.81))
+    out.append(_front(rng, w, h, dark))
+    if has_nose: out.append(f'<path d="M{-r*.5} {h+.5}Q0 {h*.35} {r*.5} {h+.5}Z" fill="{strap}"/>')
+    return ''.join([*out, '</g>'])
 
 # %% ../../nbs/data/draw.ipynb #82988ef1
 def render(
@@ -134,38 +168,46 @@ def render(
     return Image.open(BytesIO(bytes(png))).convert('RGB')
 
 # %% ../../nbs/data/draw.ipynb #ceb022f8
-def _hue(rng, lo, hi):
-    "A random colour of lightness `lo` to `hi`, in per cent"
-    return f'hsl({rng.randrange(360)},{rng.randrange(15,75)}%,{rng.randrange(lo,hi)}%)'
+def _colour(rng, low, high):
+    "A random colour of lightness `low` to `high`, in per cent"
+    return f'hsl({rng.randrange(360)},{rng.randrange(15,75)}%,{rng.randrange(low,high)}%)'
 
 def background(rng:random.Random)->str: # SVG elements
     "A background: plain, in two colours, or with something in it"
-    a,b,kind = _hue(rng,55,92),_hue(rng,45,92),rng.choice(['plain','fade','band','disc'])
+    a = _colour(rng, 55, 92)
+    b = _colour(rng, 45, 92)
+    kind = rng.choice(['plain','fade','band','disc'])
+    if kind=='fade':
+        stops = f'<stop stop-color="{a}"/><stop offset="1" stop-color="{b}"/>'
+        fade = f'<linearGradient id="behind" x2="{rng.random():.2f}" y2="1">{stops}</linearGradient>'
+        return fade+'<rect width="100" height="100" fill="url(#behind)"/>'
     out = f'<rect x="-50" y="-50" width="200" height="200" fill="{a}"/>'
-    stops = f'<stop stop-color="{a}"/><stop offset="1" stop-color="{b}"/>'
-    if kind=='fade': out = (f'<linearGradient id="behind" x2="{rng.random():.2f}" y2="1">{stops}</linearGradient>'
-        '<rect width="100" height="100" fill="url(#behind)"/>')
     if kind=='band': out += f'<rect y="{rng.randrange(20,75)}" width="100" height="100" fill="{b}"/>'
-    if kind=='disc': out += f'<circle cx="{rng.randrange(10,90)}" cy="{rng.randrange(10,70)}" r="{rng.randrange(18,48)}" fill="{b}"/>'
+    if kind=='disc':
+        place = f'cx="{rng.randrange(10,90)}" cy="{rng.randrange(10,70)}" r="{rng.randrange(18,48)}"'
+        out += f'<circle {place} fill="{b}"/>'
     return out
 
 # %% ../../nbs/data/draw.ipynb #4ac87d80
 def _avatar(rng, label, name):
     "SVG of a face in style `name`, with the eyewear of `label`, in a square of 100 x 100"
     from dicebear import Avatar
-    s = _STYLES[name]
-    opts = {'backgroundColor':'#ffffff00', **s.get('options', {}), 'seed':f'{rng.getrandbits(64):x}'}
-    own = s.get(label) if rng.random()<.5 else None
-    if s['part']: opts[f"{s['part']}Probability"] = 100 if own else 0
-    if own: opts[f"{s['part']}Variant"] = rng.choice(own)
-    return _bare(Avatar(_style(name), opts).to_string())+(
-        '' if own or label=='none' else _headset(rng, s) if label=='VR' else _specs(rng, s, label=='sunglasses'))
+    style = _STYLES[name]
+    opts = {'backgroundColor':'#ffffff00', **style.get('options', {}), 'seed':f'{rng.getrandbits(64):x}'}
+    own = style.get(label) if rng.random()<.5 else None
+    if style['part']: opts[f"{style['part']}Probability"] = 100 if own else 0
+    if own: opts[f"{style['part']}Variant"] = rng.choice(own)
+    face = _bare(Avatar(_style(name), opts).to_string())
+    if own or label=='none': return face
+    if label=='VR': return face+_headset(rng, style)
+    return face+_glasses(rng, style, label=='sunglasses')
 
 _extra = re.compile(r'<metadata.*?</metadata>|<clipPath id="clip-.*?</clipPath>| clip-path="url\(#clip-[^"]*"', re.S)
 
 def _bare(svg):
     "The drawing in `svg` without its frame and clipping, 100 wide"
-    body,width = _extra.sub('', svg[svg.index('>')+1:svg.rindex('</svg>')]),float(re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1])
+    body = _extra.sub('', svg[svg.index('>')+1:svg.rindex('</svg>')])
+    width = float(re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1])
     return f'<g fill="none" transform="scale({100/width})">{body}</g>'
 
 # %% ../../nbs/data/draw.ipynb #cd77a1c7
@@ -178,10 +220,12 @@ def person(
 )->str:                # SVG elements
     "A person, a little moved and turned, who wears what `label` says"
     x,y,w = _STYLES[style]['view']
-    k,turn,flip = k*100/w*rng.uniform(1.08,1.22),rng.uniform(-4,4),rng.random()<.5
-    to = f'translate({at+rng.uniform(-4,4)} {104-k*w/2+rng.uniform(-1,4)})'
-    move = f'rotate({turn})scale({-k if flip else k} {k})translate({-x-w/2} {-y-w/2})'
-    return f'<g transform="{to}{move}">{_avatar(rng, label, style)}</g>'
+    k = k*100/w*rng.uniform(1.08,1.22)
+    turn = rng.uniform(-4,4)
+    across = -k if rng.random()<.5 else k # Mirrored every other time
+    place = f'translate({at+rng.uniform(-4,4)} {104-k*w/2+rng.uniform(-1,4)})'
+    move = f'rotate({turn})scale({across} {k})translate({-x-w/2} {-y-w/2})'
+    return f'<g transform="{place}{move}">{_avatar(rng, label, style)}</g>'
 
 # %% ../../nbs/data/draw.ipynb #01d091f4
 def thing(rng:random.Random)->str:

@@ -11,19 +11,20 @@ __all__ = ['card_head', 'write_card']
 import re
 from collections import Counter
 from pathlib import Path
-from ..data.sources import plain
 from ..core import *
 from ..data.dataset import Dataset
+from ..data.sources import plain
 
 # %% ../../nbs/model/card.ipynb #9046f83e
-_tried = dict(
-    error_before=('validation', 'before cleaning, labels as found'), error_after=('validation', 'after cleaning, labels as they are then'),
-    test_before=('test', 'before cleaning, right labels'), test_after=('test', 'after cleaning, right labels'))
-
-def _figures(rec): # (split, on what) -> figure, those that were measured
+def _figures(rec):
+    "Error rates that were measured, by split and circumstances"
     test = rec.get('error_test') or {}
-    have = {**rec, **{f'test_{k}': test.get(k) for k in ('before','after')}}
-    return {v: have[k] for k,v in _tried.items() if (have.get(k) or {}).get('error') is not None}
+    figures = {}
+    figures['validation', 'before cleaning, labels as found'] = rec.get('error_before')
+    figures['validation', 'after cleaning, labels as they are then'] = rec.get('error_after')
+    figures['test', 'before cleaning, right labels'] = test.get('before')
+    figures['test', 'after cleaning, right labels'] = test.get('after')
+    return {k:v for k,v in figures.items() if v and v.get('error') is not None}
 
 def card_head(
     ds:Dataset,     # What the model learned from
@@ -33,91 +34,138 @@ def card_head(
     "Metadata of a model card"
     from huggingface_hub import EvalResult,ModelCardData
     source = re.sub(r'[^\w.-]+', '-', str(getattr(ds, 'source', ds.path.name)))
-    results = [EvalResult('image-classification', 'imagefolder', source, 'accuracy', round(1-f['error'], 4), dataset_split=split,
-        dataset_revision=rec.get('digest'), metric_name=f'Accuracy {what}') for (split,what),f in _figures(rec).items() if 'after' in what]
-    return ModelCardData(license=licence or None, library_name='onnx', pipeline_tag='image-classification', datasets=[source], metrics=['accuracy'],
-        tags=['eyewear','fastai','onnx'], model_name=f'eyewear-{source}', eval_results=results or None).to_yaml()
+    results = []
+    for (split,circumstances),figure in _figures(rec).items():
+        if 'before' in circumstances: continue
+        results.append(EvalResult('image-classification', 'imagefolder', source, 'accuracy', round(1-figure['error'], 4),
+            dataset_split=split, dataset_revision=rec.get('digest'), metric_name=f'Accuracy {circumstances}'))
+    tags = ['eyewear','fastai','onnx']
+    data = ModelCardData(license=licence or None, library_name='onnx', pipeline_tag='image-classification', tags=tags,
+        datasets=[source], metrics=['accuracy'], model_name=f'eyewear-{source}', eval_results=results or None)
+    return data.to_yaml()
 
 # %% ../../nbs/model/card.ipynb #fcbbeded
-def _table(head, rows): return ['| '+' | '.join(map(str, o))+' |' for o in (head, ['---']*len(head), *rows)]
+def _table(head, rows):
+    "Lines of a table in Markdown"
+    return ['| '+' | '.join(map(str, row))+' |' for row in (head, ['---']*len(head), *rows)]
+
+def _count_decisions(ds):
+    "What was done to single photos, by the last decision on each"
+    last = {e['name']: e for e in ds.decisions()}
+    return Counter('taken out' if o['to'] is None else 'put under another label' for o in last.values())
 
 def _data(ds, rec):
-    rows,part = [ds.row(f.name) for f in ds.files()],Counter(ds.split().values())
+    "What the photos are"
+    rows = [ds.row(f.name) for f in ds.files()]
+    splits = Counter(ds.split().values())
     terms = Counter((r['source'] or 'not known', r['licence'] or 'none known') for r in rows)
-    moved = Counter('taken out' if e['to'] is None else 'put under another label' for e in {e['name']: e for e in ds.decisions()}.values())
-    out = [f"{len(rows)} photos: {', '.join(f'{n} {plain(o)}' for o,n in ds.counts().items())}. Digest of photos and labels: `{ds.digest()}`.", '',
-        *_table(['source','licence','photos'], [[plain(s),plain(l),n] for (s,l),n in sorted(terms.items())]), '',
-        'Parts: '+', '.join(f'{part[o]} {o}' for o in ('train','valid','test'))+'; near-duplicates are in the same part.']
-    if moved: out += ['', 'Decisions on single photos: '+', '.join(f'{n} {what}' for what,n in sorted(moved.items()))+'.']
-    none = sum(n for (_,l),n in terms.items() if l=='none known')
-    if none: out += ['', f'{none} photos came without a licence: nobody has said that they, or what is made of them, may be passed on.']
+    labels = ', '.join(f'{n} {plain(label)}' for label,n in ds.counts().items())
+    out = [f'{len(rows)} photos: {labels}. Digest of photos and labels: `{ds.digest()}`.', '']
+    term_rows = [[plain(source), plain(licence), n] for (source,licence),n in sorted(terms.items())]
+    out += _table(['source','licence','photos'], term_rows)
+    parts = ', '.join(f'{splits[o]} {o}' for o in ('train','valid','test'))
+    out += ['', f'Parts: {parts}; near-duplicates are in the same part.']
+    decisions = ', '.join(f'{n} {what}' for what,n in sorted(_count_decisions(ds).items()))
+    if decisions: out += ['', f'Decisions on single photos: {decisions}.']
+    n = sum(n for (_,licence),n in terms.items() if licence=='none known')
+    warning = 'nobody has said that they, or what is made of them, may be passed on'
+    if n: out += ['', f'{n} photos came without a licence: {warning}.']
     return out
 
 # %% ../../nbs/model/card.ipynb #ebc5fabe
-_per_cent = lambda x: '' if x is None else f'{x:.1%}'
+def _per_cent(x): return '' if x is None else f'{x:.1%}'
 
 def _errors(ds, rec):
-    rows = [[*of, _per_cent(f['error']), f"{_per_cent(f['low'])} to {_per_cent(f['high'])}", f['n']] for of,f in _figures(rec).items()]
-    out = _table(['photos','measured','error','95 % interval','n'], rows) if rows else []
-    left = (rec.get('error_test') or {}).get('after') or {}
-    if left.get('left_out'): out += ['', f"{left['left_out']} test photos that should not be in the data at all are not counted."]
-    label = rec.get('per_label') or {}
-    rows = [[plain(k), _per_cent(o.get('precision')), _per_cent(o.get('recall')), o.get('n', '')] for k,o in label.items()]
+    "How often it is wrong, in all and for each label"
+    out = []
+    rows = []
+    for (split,circumstances),f in _figures(rec).items():
+        interval = f"{_per_cent(f['low'])} to {_per_cent(f['high'])}"
+        rows.append([split, circumstances, _per_cent(f['error']), interval, f['n']])
+    if rows: out += _table(['photos','measured','error','95 % interval','n'], rows)
+    test = (rec.get('error_test') or {}).get('after') or {}
+    left_out = test.get('left_out')
+    if left_out: out += ['', f'{left_out} test photos that should not be in the data at all are not counted.']
+    rows = []
+    for label,o in (rec.get('per_label') or {}).items():
+        rows.append([plain(label), _per_cent(o.get('precision')), _per_cent(o.get('recall')), o.get('n', '')])
     if rows: out += ['', *_table(['label','precision','recall','photos'], rows)]
     return out
 
 def _calibration(ds, rec):
+    "Temperature and limit of `unknown`"
     c = rec.get('calibration') or {}
     if not c.get('n'): return []
-    out = [f"The logits are divided by {c['temperature']:.3f}, found on {c['n']} valid photos. Expected calibration error there (15 bins): "
-        f"{c['ece_before']:.3f} before, {c['ece_after']:.3f} after."]
+    out = [f"The logits are divided by {c['temperature']:.3f}, found on {c['n']} valid photos. "
+        f"Expected calibration error there (15 bins): {c['ece_before']:.3f} before, {c['ece_after']:.3f} after."]
     if c.get('threshold') is not None:
-        out += ['', f"The output `unknown` is 1 minus the cosine to the fifth of the train photos most like a photo. Above {c['threshold']:.3f} "
-            'a photo counts as unlike anything seen; 95 % of the valid photos are not above.']
+        out += ['', 'The output `unknown` is 1 minus the cosine to the fifth of the train photos most like a photo. '
+            f"Above {c['threshold']:.3f} a photo counts as unlike anything seen; 95 % of the valid photos are not above."]
     return out
 
 # %% ../../nbs/model/card.ipynb #405a8765
 def _limits(ds, rec):
-    n,drawn = len(ds.files()),sum(ds.row(f.name)['source']=='practice' for f in ds.files())
+    "What the figures do not show"
+    n = len(ds.files())
+    drawn = sum(ds.row(f.name)['source']=='practice' for f in ds.files())
     out = ['It answers with one of its labels, whatever the photo shows.']
-    if drawn: out += [f"{'All' if drawn==n else drawn} photos are portraits drawn by a program. What was measured on them says nothing of real faces."]
-    if drawn<n: out += ['Nobody chose whom the photos show, and errors were not measured for groups of people: how much they differ is not known.']
-    for f in list(_figures(rec).values())[-1:]:
-        out += [f"An error of {f['error']:.1%}, measured on {f['n']} photos, means {f['low']:.1%} to {f['high']:.1%} (95 %): "
-            'two models that differ by less cannot be told apart with so few.']
-    few = [o for o,n in ds.counts().items() if n<50]
-    if few: out += [f'Fewer than 50 photos in all: {", ".join(map(plain, few))}. Their figures are rough.']
+    if drawn:
+        number = 'All' if drawn==n else drawn
+        out.append(f'{number} photos are portraits drawn by a program. '
+            'What was measured on them says nothing of real faces.')
+    groups = 'errors were not measured for groups of people: how much they differ is not known'
+    if drawn<n: out.append(f'Nobody chose whom the photos show, and {groups}.')
+    figures = list(_figures(rec).values())
+    if figures:
+        f = figures[-1]
+        interval = f"{f['low']:.1%} to {f['high']:.1%} (95 %)"
+        out.append(f"An error of {f['error']:.1%}, measured on {f['n']} photos, means {interval}: "
+            'two models that differ by less cannot be told apart with so few.')
+    rare = [plain(label) for label,k in ds.counts().items() if k<50]
+    if rare: out.append(f'Fewer than 50 photos in all: {", ".join(rare)}. Their figures are rough.')
     return [f'- {o}' for o in out]
 
+# %% ../../nbs/model/card.ipynb #bf8ebe06
 def _repeat(ds, rec):
-    mark,rec = ds.marks,{**rec, **(rec.get('training') or {})}
-    known = {k: rec[k] for k in ('backbone','how','epochs','seed','device','threads','digest','weights_sha256') if rec.get(k) is not None}
-    out = [', '.join(f'{k} `{v}`' for k,v in known.items())+'.']
-    if rec.get('versions'): out += ['', 'Versions: '+', '.join(f'{k} {v}' for k,v in rec['versions'].items())+'.']
-    if mark.get('name') in ('practice','bing','openverse'): # Not the path of somebody's folder
-        out += ['', f"`eyewear-run --source {mark['name']} --limit {mark['limit']} --labels {','.join(mark['labels'])}`"]
-    if rec.get('training'): out += ['', 'The last training alone, on the same photos: `eyewear-train --from summary.json`']
+    "How to train this model again"
+    rec = {**rec, **(rec.get('training') or {})}
+    names = ('backbone','how','epochs','seed','device','threads','digest','weights_sha256')
+    out = [', '.join(f'{k} `{rec[k]}`' for k in names if rec.get(k) is not None)+'.']
+    versions = ', '.join(f'{k} {v}' for k,v in (rec.get('versions') or {}).items())
+    if versions: out += ['', f'Versions: {versions}.']
+    marks = ds.marks
+    if marks.get('name') in ('practice','bing','openverse'): # Not the path of somebody's folder
+        labels = ','.join(marks['labels'])
+        out += ['', f"`eyewear-run --source {marks['name']} --limit {marks['limit']} --labels {labels}`"]
+    again = 'The last training alone, on the same photos: `eyewear-train --from summary.json`'
+    if rec.get('training'): out += ['', again]
     return [*out, '', 'The run record `summary.json` lies beside the model, and inside it, under `record`.']
 
 # %% ../../nbs/model/card.ipynb #4303af21
-def _labels(ds, rec): return ', '.join(map(plain, rec.get('labels') or ds.labels))
+def _labels(ds, rec): return ', '.join(plain(label) for label in rec.get('labels') or ds.labels)
 
 def _use(ds, rec):
-    return [f'Tells {_labels(ds, rec)} apart, from one photo. `eyewear.onnx` takes uint8 photos `[n, height, width, 3]` and gives `probs`,',
-        'and where it can `heat` (for each label, where it looked) and `unknown`. Labels, size and how a photo is made to fit stand in its metadata.', '',
+    "What it is for, and how to call it"
+    return [f'Tells {_labels(ds, rec)} apart, from one photo. `eyewear.onnx` takes uint8 photos `[n, height, width, 3]`',
+        'and gives `probs`, and where it can `heat` (for each label, where it looked) and `unknown`.',
+        'Labels, size and how a photo is made to fit stand in its metadata.', '',
         '```python', 'from eyewear.predict import Classifier', "Classifier('eyewear.onnx')('photo.jpg')", '```']
 
-_sections = {'Use':_use, 'Data':_data, 'Errors':_errors, 'Calibration':_calibration, 'Limits':_limits, 'How to repeat':_repeat}
+_sections = dict(Use=_use, Data=_data, Errors=_errors, Calibration=_calibration, Limits=_limits)
+_sections['How to repeat'] = _repeat
 
+# %% ../../nbs/model/card.ipynb #9f86ee16
 def write_card(
     ds:Dataset,     # What the model learned from
     path:Path=None, # The file; `MODEL_CARD.md` in the run folder by default
     licence:str='', # That you give the model; left out by default
 )->Path:            # The file
     "Write the model card of this run"
+    path = Path(path or run_dir()/'MODEL_CARD.md')
     rec = {**read_record(), 'digest':ds.digest()}
-    path,text = Path(path or run_dir()/'MODEL_CARD.md'),f'---\n{card_head(ds, rec, licence)}\n---\n\n# eyewear: {_labels(ds, rec)}\n'
-    for name,f in _sections.items():
-        if lines := f(ds, rec): text += f'\n## {name}\n\n'+'\n'.join(lines)+'\n'
+    text = f'---\n{card_head(ds, rec, licence)}\n---\n\n# eyewear: {_labels(ds, rec)}\n'
+    for title,section in _sections.items():
+        lines = section(ds, rec)
+        if lines: text += f'\n## {title}\n\n'+'\n'.join(lines)+'\n'
     write_file(path, text)
     return path

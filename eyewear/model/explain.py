@@ -1,4 +1,4 @@
-"""Where on the photo the model found its answer
+"""Where in a photo the model found its answer, and all photos on one map
 
 Docs: https://OWNER.github.io/eyewear/model/explain.html.md"""
 
@@ -10,21 +10,27 @@ __all__ = ['label_colours', 'linear_head', 'heat_maps', 'plot_heat', 'project', 
 # %% ../../nbs/model/explain.ipynb #d75fcb27
 from fastai.vision.all import *
 from ..core import DatasetError,EyewearError
+from ..photo import open_photo,resize_for_model
 
 # %% ../../nbs/model/explain.ipynb #38b2e1d2
+def _is_average_pool(layer): return isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1,(1,1))
+
 def linear_head(
-    head:nn.Module, # What stands on the body
+    head:nn.Module, # What comes after the body
 )->tuple|None:      # Weights `[labels, d]` and constants `[labels]`; None for any other head
     "A head of average pool, batch norm, dropout and one linear layer, as the one linear layer that it is at inference"
     layers = [o for o in head.modules() if not list(o.children())]
     if len(layers)<2: return None
-    pool,*between,lin = layers
-    if not (isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1,(1,1)) and isinstance(lin, nn.Linear)): return None
+    pool,*between,linear = layers
+    if not _is_average_pool(pool) or not isinstance(linear, nn.Linear): return None
     if not all(isinstance(o, (nn.Flatten,Flatten,nn.BatchNorm1d,nn.Dropout,nn.Identity)) for o in between): return None
-    w,b = lin.weight,torch.zeros(lin.out_features, device=lin.weight.device) if lin.bias is None else lin.bias
-    for bn in (o for o in between if isinstance(o, nn.BatchNorm1d)):
+    w = linear.weight
+    b = torch.zeros(linear.out_features, device=w.device) if linear.bias is None else linear.bias
+    for bn in reversed(between):
+        if not isinstance(bn, nn.BatchNorm1d): continue
         scale = bn.weight/(bn.running_var+bn.eps).sqrt()
-        w,b = w*scale,b+w@(bn.bias-bn.running_mean*scale)
+        b = b+w@(bn.bias-bn.running_mean*scale)
+        w = w*scale
     return w.detach(),b.detach()
 
 # %% ../../nbs/model/explain.ipynb #8bbb3fb1
@@ -34,10 +40,12 @@ def heat_maps(
     files:list,    # Photos
 )->torch.Tensor:   # `[n, labels, h, w]`: the mean of each map plus the bias is the logit of its label
     "The share of each place of each photo in the answer, for each label"
-    body,linear = learn.model[0].eval(),linear_head(learn.model[1])
+    body = learn.model[0].eval()
+    linear = linear_head(learn.model[1])
     if linear is None: raise EyewearError('this head is not average pool and one linear layer: it has no exact heat map')
     w = linear[0][:,:,None,None]
-    return torch.cat([F.conv2d(body(b[0].as_subclass(Tensor)), w).cpu() for b in learn.dls.test_dl(files, bs=16, num_workers=0)])
+    batches = learn.dls.test_dl(files, bs=16, num_workers=0)
+    return torch.cat([F.conv2d(body(b[0].as_subclass(Tensor)), w).cpu() for b in batches])
 
 # %% ../../nbs/model/explain.ipynb #2a280b2c
 def plot_heat(
@@ -47,17 +55,18 @@ def plot_heat(
     n:int=8,       # How many to show, at most
 ):
     "Photos with what speaks for the answer of the model on top"
-    from eyewear.photo import open_photo,resize_for_model
     files = files[:n]
     maps = heat_maps(learn, files) if maps is None else maps[:n]
-    b,cols = linear_head(learn.model[1])[1].cpu(),min(4, len(files))
-    fig,axs = plt.subplots(math.ceil(len(files)/cols), cols, figsize=(1.6*cols,2.1*math.ceil(len(files)/cols)), squeeze=False)
+    bias = linear_head(learn.model[1])[1].cpu()
+    cols = min(4, len(files))
+    rows = math.ceil(len(files)/cols)
+    fig,axs = plt.subplots(rows, cols, figsize=(1.6*cols,2.1*rows), squeeze=False)
     for ax in axs.flat: ax.axis('off')
     for ax,f,m in zip(axs.flat, files, maps):
-        said = int((m.mean((1,2))+b).argmax())
+        answer = int((m.mean((1,2))+bias).argmax())
         ax.imshow(resize_for_model(open_photo(f)), extent=(0,1,0,1))
-        ax.imshow(m[said].clamp(min=0), cmap='inferno', alpha=.45, extent=(0,1,0,1), interpolation='bilinear')
-        ax.set_title(f'{learn.dls.vocab[said]}\n(called {f.parent.name})', fontsize=7)
+        ax.imshow(m[answer].clamp(min=0), cmap='inferno', alpha=.45, extent=(0,1,0,1), interpolation='bilinear')
+        ax.set_title(f'{learn.dls.vocab[answer]}\n(called {f.parent.name})', fontsize=7)
     fig.suptitle('Bright: the place that speaks for the answer', fontsize=9)
     fig.tight_layout()
     return fig

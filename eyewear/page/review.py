@@ -107,11 +107,11 @@ class Review(anywidget.AnyWidget):
         guess:str=''     # And of those the ones where the model says this
     ):
         super().__init__()
-        for o in (label,guess):
-            if o: _check_label(o, ds)
         self.ds = ds
         self.per_page = max(int(per_page), 1)
         self.queue = load_queue(ds) if queue is None else complete_queue(queue)
+        if label: _check_label(label, ds)
+        if guess and guess not in [o['guess'] for o in self.queue]: _check_label(guess, ds)
         self.entries = {o['name']: o for o in self.queue}
         self.first_view = {**_default_view, 'label':label, 'guess':guess}
         self.on_msg(lambda _, msg, buffers: self.send(self.answer(msg)))

@@ -221,6 +221,10 @@ def test_files_of_a_folder_need_a_copy_of_it(copied, mine, capsys):
     assert '--source' in capsys.readouterr().out
     assert download(copied.manifest, folder=mine, quiet=True).digest() == copied.digest()
 
+def test_a_source_is_looked_at_before_a_long_run(copied, mine):
+    for o in ('auto', 'practice', 'bing', copied.manifest, mine): sources.check_source(str(o), dl.sources)
+    with pytest.raises(SourceError, match='neither a folder nor one of auto, practice, bing'): sources.check_source('x', dl.sources)
+
 def test_a_copy_goes_with_a_manifest_only(mine):
     with pytest.raises(SourceError, match='no manifest of a dataset'): download(mine, folder=mine)
 

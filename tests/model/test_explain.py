@@ -1,10 +1,78 @@
-"The map of all photos: positions from features, and the picture."
+"Heat maps: exact for our head, the same as Grad-CAM's, refused for any other head. The map of all photos: positions and picture."
 import io
+from types import SimpleNamespace
 import numpy as np, pytest
 
 pytest.importorskip('fastai', reason='needs eyewear[tutorial]')
-from eyewear.core import DatasetError
-from eyewear.model.explain import label_colours, plot_map, project
+import torch
+from fastai.vision.all import create_head, nn
+from eyewear.core import DatasetError, EyewearError
+from eyewear.model.backbone import lite0
+from eyewear.model.explain import heat_maps, label_colours, linear_head, plot_map, project
+
+@pytest.fixture(scope='module')
+def net():
+    "The backbone with a head whose statistics are not those of a fresh one"
+    torch.manual_seed(1)
+    head = create_head(1280, 4, concat_pool=False, lin_ftrs=[])
+    bn = next(o for o in head if isinstance(o, nn.BatchNorm1d))
+    bn.running_mean.uniform_(0, 1)
+    bn.running_var.uniform_(.5, 2)
+    return nn.Sequential(nn.Sequential(*list(lite0())[:-1]), head).eval()
+
+@pytest.fixture(scope='module')
+def photo():
+    rng = torch.Generator().manual_seed(3)
+    return nn.functional.interpolate(torch.rand(1, 3, 12, 12, generator=rng)*2-1, 224, mode='bicubic')
+
+# -- Heat maps
+
+@torch.no_grad()
+def maps(net, photo):
+    w = linear_head(net[1])[0]
+    return nn.functional.conv2d(net[0](photo), w[:,:,None,None])[0]
+
+def test_shares_add_up_to_the_answer(net, photo):
+    with torch.no_grad(): logits = net(photo)[0]
+    assert torch.allclose(maps(net, photo).mean((1,2))+linear_head(net[1])[1], logits, atol=1e-4)
+
+@pytest.mark.parametrize('label', range(4))
+def test_grad_cam_sees_the_same(net, photo, label):
+    cam = pytest.importorskip('pytorch_grad_cam')
+    from pytorch_grad_cam.utils.image import scale_cam_image
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    with cam.GradCAM(model=net, target_layers=[net[0]]) as grad:
+        theirs = grad(input_tensor=photo.clone().requires_grad_(), targets=[ClassifierOutputTarget(label)])[0]
+    share = maps(net, photo)[label]/49                     # Grad-CAM's weight is the mean gradient over 7 x 7 places
+    ours = scale_cam_image(scale_cam_image(share.clamp(min=0).numpy()[None], (224,224)))[0]
+    assert theirs.max() > .9
+    assert np.abs(ours-theirs).max() < 1e-3
+
+@pytest.mark.parametrize('head', [dict(), dict(first_bn=False), dict(lin_first=True)])
+def test_linear_heads(head):
+    h = create_head(6, 3, concat_pool=False, lin_ftrs=[], **head)
+    for bn in h.modules():
+        if not isinstance(bn, nn.BatchNorm1d): continue
+        bn.running_mean.normal_()
+        bn.running_var.uniform_(.5, 2)
+        bn.weight.data.uniform_(.5, 2)
+        bn.bias.data.normal_()
+    w, b = linear_head(h.eval())
+    feats = torch.randn(4, 6, 5, 5)
+    with torch.no_grad(): assert torch.allclose(feats.mean((2,3))@w.T+b, h(feats), atol=1e-5)
+
+MAX_POOL = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+OTHER_HEADS = dict(concat_pool=create_head(8, 3), two_layers=create_head(8, 3, lin_ftrs=[4], concat_pool=False), max_pool=MAX_POOL,
+    no_pool=nn.Sequential(nn.Linear(8, 3)), batch_norm_last=create_head(8, 3, concat_pool=False, lin_ftrs=[], bn_final=True))
+
+@pytest.mark.parametrize('name', OTHER_HEADS)
+def test_other_heads_are_refused(name):
+    head = OTHER_HEADS[name]
+    assert linear_head(head) is None
+    with pytest.raises(EyewearError, match='no exact heat map'):
+        heat_maps(SimpleNamespace(model=nn.Sequential(nn.Identity(), head)), [])
+
+# -- The map of all photos
 
 LABELS = ['cups', '&lt;img onerror=1&gt;', 'Löffel ☕ $x_1$']
 

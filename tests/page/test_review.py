@@ -1,5 +1,5 @@
-"The review: what Python answers, and the page in a real browser, driven by key and by mouse; kernels are killed on the way."
-import io, json, logging, os, re, signal, subprocess, sys, time, urllib.request
+"The review: what Python answers, and the page in a real browser, by key and by mouse; kernels are killed on the way."
+import io, json, logging, os, re, signal, subprocess, sys, time
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,7 +13,7 @@ from eyewear.data.journal import columns
 from eyewear.page.review import Review, load_queue, save_queue
 from eyewear.page.widgets import static_folder
 from eyewear.cli import clean
-from conftest import comes_true
+from conftest import comes_true, fetch, jupyterlab, notebook
 
 COLOURS = dict(cups='red', plates='green', spoons='blue')
 LABELS = list(COLOURS)
@@ -32,8 +32,9 @@ def entry_of(i, f, files):
     label = f.parent.name
     guess = LABELS[(LABELS.index(label)+(2 if i%8 == 7 else 1))%3]
     like = {o: [g.name for g in files if g.parent.name == o and g != f][:4] for o in (label, guess)}
-    return dict(name=f.name, why=f'{guess} {90-i}%', reason=REASONS[i%3], guess=guess, sure=.9-i/100, confidence=.01*(i+1),
-                part='valid' if i%4 == 0 else 'train', like=like)
+    part = 'valid' if i%4 == 0 else 'train'
+    return dict(name=f.name, why=f'{guess} {90-i}%', reason=REASONS[i%3], guess=guess, sure=.9-i/100,
+                confidence=.01*(i+1), part=part, like=like)
 
 def make_dataset(path, n=8):
     "`n` photos a label, and a queue of all of them with one more that is gone"
@@ -89,16 +90,16 @@ def test_decision_is_on_disk_when_the_answer_comes(r, ds, msg, now):
     assert (decision['name'], decision['by'], decision['why'].split(': ')[1]) == (a, 'person', 'plates 90%')
     assert s['focus']['name'] == b and s['seen'] == 1 and s['cells'][0]['decided']
     assert s['message'].startswith(a) and not s['wrong']
-    assert Review(Dataset(ds.path)).state()['cells'] == s['cells']                       # a new kernel says the same
+    assert Review(Dataset(ds.path)).state()['cells'] == s['cells'] # a new kernel says the same
 
 def test_log_is_written_before_the_photo_moves(r, ds, monkeypatch):
     a = queue_names(ds)[0]
     logged = []
-    monkeypatch.setattr(Dataset, '_settle', lambda self, name: logged.append(log(ds)[-1]['name']))
+    monkeypatch.setattr(Dataset, '_move_to_decision', lambda self, name: logged.append(log(ds)[-1]['name']))
     s = r.answer(dict(id=1, do='decide', names=[a], to='plates'))
-    assert logged == [a] and not s['cells'][0]['decided']                                # not moved yet: not shown as done
+    assert logged == [a] and not s['cells'][0]['decided'] # not moved yet: not shown as done
     monkeypatch.undo()
-    assert Review(Dataset(ds.path)).state()['cells'][0]['decided']                       # finished at the next opening
+    assert Review(Dataset(ds.path)).state()['cells'][0]['decided'] # finished at the next opening
     assert label_of(ds, a) == 'plates'
 
 def test_several_at_once_are_one_step_back(r, ds):
@@ -106,7 +107,7 @@ def test_several_at_once_are_one_step_back(r, ds):
     r.answer(dict(id=1, do='decide', names=three[:1], to='plates'))
     s = r.answer(dict(id=2, do='decide', names=three, to='spoons'))
     assert s['seen'] == 3 and labels_of(ds, three) == ['spoons']*3 and len(log(ds)) == 4
-    r = Review(Dataset(ds.path))                                                         # another day
+    r = Review(Dataset(ds.path)) # another day
     s = r.answer(dict(id=3, do='undo'))
     assert labels_of(ds, three) == ['plates', 'cups', 'cups']
     assert s['seen'] == 1 and s['focus']['name'] == three[0]
@@ -136,7 +137,8 @@ def terminal(capfd, monkeypatch):
     return capfd
 
 @pytest.mark.parametrize('error,words', [
-    (OSError(28, 'No space left on device', '/srv/secret'), 'No space left'), (RuntimeError('/srv/secret'), 'went wrong')])
+    (OSError(28, 'No space left on device', '/srv/secret'), 'No space left'),
+    (RuntimeError('/srv/secret'), 'went wrong')])
 def test_one_that_fails_is_said_and_the_rest_go_on(r, ds, monkeypatch, terminal, error, words):
     a, b, c = queue_names(ds)[:3]
     decide = ds.decide
@@ -159,13 +161,14 @@ def test_page_never_gets_the_path_of_the_dataset(r, ds, monkeypatch):
 NONSENSE = [None, 5, {}, dict(do='rm')]
 NONSENSE += [dict(do='decide', names=['X'], **o) for o in ({}, dict(to='../..'), dict(to=['cups']))]
 NONSENSE += [dict(do='keep', names=o) for o in ([], 'X', ['../manifest.csv'], [None], [['X']])]
-VIEWS = [dict(label='knives'), dict(guess='knives'), dict(order=''), dict(page='1'), dict(step=.5), dict(focus='/etc/passwd'), dict(part=['x'])]
+VIEWS = [dict(label='knives'), dict(guess='knives'), dict(part=['x']), dict(order='')]
+VIEWS += [dict(page='1'), dict(step=.5), dict(focus='/etc/passwd')]
 NONSENSE += [dict(do='show', view=o) for o in VIEWS]
 
 @pytest.mark.parametrize('msg', NONSENSE, ids=str)
 def test_bad_message_changes_nothing_and_is_a_sentence(r, ds, msg):
     a = queue_names(ds)[0]
-    if isinstance(msg, dict) and isinstance(msg.get('names'), list): msg = dict(msg, names=[a if o == 'X' else o for o in msg['names']])
+    if isinstance(msg, dict) and msg.get('names') == ['X']: msg = dict(msg, names=[a])
     s = r.answer(msg)
     assert s['wrong'].endswith('.') and not log(ds)
     assert len(s['cells']) == 8 and str(ds.path) not in json.dumps(s)
@@ -203,8 +206,8 @@ def test_review_of_a_pair_that_is_mixed_up(ds):
     assert shown(s) == wanted and len(wanted) == 7
     assert (s['view']['label'], s['view']['guess']) == ('cups', 'plates')
     s = r.answer(dict(id=2, do='decide', names=wanted[:1], to='plates', view=s['view']))
-    assert shown(s) == wanted and s['focus']['name'] == wanted[1]                         # the filter goes by the label it had
-    assert r.answer(dict(id=3, do='show', view=dict(label='', guess='')))['n'] == 25      # the person may look at all of them
+    assert shown(s) == wanted and s['focus']['name'] == wanted[1] # the filter goes by the label it had
+    assert r.answer(dict(id=3, do='show', view=dict(label='', guess='')))['n'] == 25 # the person may look at all of them
 
 def test_pair_that_no_photo_has_is_an_empty_page(ds):
     s = Review(ds, [], label='cups', guess='spoons').answer(dict(id=1, do='show'))
@@ -233,8 +236,10 @@ def test_gone_and_damaged_photos_are_grey_with_their_reason(r, ds):
     ds.find(b).write_bytes(b'no photo')
     s = r.state(dict(focus=a))
     gone, damaged = s['cells'][:2]
-    assert gone['gone'] and gone['url'] is None and gone['wrong'] == f'{a}: no longer on disk' and s['focus']['big'] is None
-    assert not damaged['gone'] and damaged['wrong'].startswith(f'{b}: not a photo') and str(ds.path) not in json.dumps(s)
+    assert (gone['gone'], gone['url'], gone['wrong']) == (True, None, f'{a}: no longer on disk')
+    assert s['focus']['big'] is None
+    assert not damaged['gone'] and damaged['wrong'].startswith(f'{b}: not a photo')
+    assert str(ds.path) not in json.dumps(s)
     r.answer(dict(id=1, do='decide', names=[b], to=None))
     assert label_of(ds, b) == '.removed'
 
@@ -261,7 +266,7 @@ def test_queue_file(ds):
     path = ds.path/'queue.json'
     saved, = json.loads(path.read_text())
     assert (saved['sure'], saved['confidence'], saved['loss']) == (.5, None, 2)
-    for text, words in [(json.dumps([dict(name='other.png')]), 'none of its 1'), ('[{', 'cannot be read'), ('5', 'cannot be read')]:
+    for text, words in [('[{"name": "other.png"}]', 'none of its 1'), ('[{', 'cannot be read'), ('5', 'cannot be read')]:
         path.write_text(text)
         with pytest.raises(DatasetError, match=words) as e: load_queue(ds)
         assert 'eyewear-interpret' in str(e.value) and '\n' not in str(e.value)
@@ -302,8 +307,8 @@ def test_without_a_model_the_queue_is_made_by_rules(ds, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, 'serve_page', lambda *args, **env: served.append((args, env)))
     monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path))
     (tmp_path/'current.txt').write_text('dishes')
-    clean(review=True)                                                                   # the dataset used last
-    guard = dict(visitors=4, pool=0)                                                     # a few tabs, on this machine alone
+    clean(review=True) # the dataset used last
+    guard = dict(visitors=4, pool=0) # a few tabs, on this machine alone
     assert served == [(('review', 8867), dict(guard=guard, EYEWEAR_DATASET=str(ds.path)))]
     assert queue_names(ds) == [b]
 
@@ -324,12 +329,14 @@ def site(tmp_path_factory):
     "The page of a dataset, served by `eyewear-clean --review`"
     home = tmp_path_factory.mktemp('review')
     ds = make_dataset(home/'dishes')
-    proc = subprocess.Popen([sys.executable, '-c', SERVE, ds.path], cwd=home, env=dict(os.environ, EYEWEAR_HOME=str(home)),
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    env = dict(os.environ, EYEWEAR_HOME=str(home))
+    pipe = subprocess.PIPE
+    proc = subprocess.Popen([sys.executable, '-c', SERVE, ds.path], cwd=home, env=env, stdout=pipe, stderr=pipe, text=True)
     try:
         first = proc.stdout.readline()
         address = proc.stdout.readline()
-        assert first == f'25 photos of {ds.path} are in question\n' and address.endswith('(Ctrl-C ends it)\n'), proc.stderr.read()
+        assert first == f'25 photos of {ds.path} are in question\n', proc.stderr.read()
+        assert address.endswith('(Ctrl-C ends it)\n'), proc.stderr.read()
         yield SimpleNamespace(ds=ds, url=re.search(r'http://127\.0\.0\.1:\d+/', address)[0], proc=proc)
     finally:
         proc.send_signal(signal.SIGINT)
@@ -429,7 +436,7 @@ def test_decide_by_key(someone, site, q):
     someone.press('z', q[2]).press('z', q[1]).seen(1)
     assert label_of(ds, q[2]) == 'cups' and someone.n == 5
     someone.press('ArrowRight', q[2]).press('ArrowLeft', q[1]).press('n', q[8]).press('p', q[1])
-    someone.press('9').press('q').press('4')                             # there are three labels
+    someone.press('9').press('q').press('4') # there are three labels
     someone.press('ArrowRight', q[2])
     assert someone.n == 5
 
@@ -440,7 +447,7 @@ def test_decide_by_mouse(someone, site, q):
     someone.thumb(4).click()
     someone.wait(q[4]).click('Take out', q[5])
     assert label_of(ds, q[4]) == '.removed' and someone.n == 2
-    someone.press(' ', q[6])                                             # space keeps, and does not press Take out again
+    someone.press(' ', q[6]) # space keeps, and does not press Take out again
     assert label_of(ds, q[5]) == 'cups' and someone.n == 3
     someone.click('Undo', q[5]).click('Keep', q[6]).click('Next', q[7]).click('Page on', q[8])
     assert someone.n == 5
@@ -504,7 +511,9 @@ def test_keys_are_not_taken_from_fields_nor_from_the_browser(someone):
     assert someone.page.evaluate('leaked.filter(o => o != "Control")') == ['b']
     assert someone.n == 0 and someone.focus == first
 
-def kernels(proc): return [o for o in psutil.Process(proc.pid).children(recursive=True) if 'ipykernel' in ' '.join(o.cmdline())]
+def kernels(proc):
+    children = psutil.Process(proc.pid).children(recursive=True)
+    return [o for o in children if 'ipykernel' in ' '.join(o.cmdline())]
 
 def test_kernel_killed_and_page_closed_lose_nothing(browser, site, q):
     start_afresh(site.ds)
@@ -512,7 +521,7 @@ def test_kernel_killed_and_page_closed_lose_nothing(browser, site, q):
     others = kernels(site.proc)
     def kill_kernel():
         for o in kernels(site.proc):
-            if o not in others: o.kill()                                 # SIGKILL
+            if o not in others: o.kill() # SIGKILL
     page = browser.new_page()
     page.clock.install()
     who = Reviewer(page, ds).open(site.url)
@@ -522,14 +531,14 @@ def test_kernel_killed_and_page_closed_lose_nothing(browser, site, q):
     page.clock.fast_forward(5000)
     who.says('No answer')
     assert who.n == 1 and label_of(ds, q[1]) == 'cups' and who.focus == q[1] and who.marks == {'→ plates'}
-    for key in 'x3': page.keyboard.press(key)                            # nothing more is taken
+    for key in 'x3': page.keyboard.press(key) # nothing more is taken
     assert who.n == 1 and page.get_by_role('button', name='Ask again').is_visible()
     page.reload()
     who.ready().seen(1).wait(q[1])
     assert who.marks == {'→ plates'}
     who.press('3', q[2])
     assert label_of(ds, q[1]) == 'spoons' and who.n == 2
-    who.press('a').press('x')                                            # eight at once, killed on the way or just after
+    who.press('a').press('x') # eight at once, killed on the way or just after
     end = time.monotonic()+10
     while who.n < 5 and time.monotonic() < end: time.sleep(.001)
     kill_kernel()
@@ -561,14 +570,16 @@ def test_busy_kernel_says_saving_then_goes_on(someone, site, q):
     someone.wait(q[1]).seen(1)
     assert someone.n == 1
 
+DARK = """getComputedStyle(document.querySelector('.er')).backgroundColor.match(/\\d+/g).slice(0, 3).every(o => o < 128)"""
+FITS = "[...document.querySelectorAll('.er, .er *')].every(o => o.getBoundingClientRect().right <= innerWidth)"
+
 def test_phone_in_the_dark(someone, site, q):
     page = someone.page
-    dark = 'getComputedStyle(document.querySelector(".er")).backgroundColor.match(/\\d+/g).slice(0, 3).every(o => o < 128)'
-    assert not page.evaluate(dark)
+    assert not page.evaluate(DARK)
     page.set_viewport_size(dict(width=360, height=740))
     page.emulate_media(color_scheme='dark')
-    comes_true(page, '[...document.querySelectorAll(".er, .er *")].every(o => o.getBoundingClientRect().right <= innerWidth)')
-    comes_true(page, dark)
+    comes_true(page, FITS)
+    comes_true(page, DARK)
     someone.click('Label plates', q[1])
     assert label_of(site.ds, q[0]) == 'plates'
     page.set_viewport_size(dict(width=1100, height=900))
@@ -583,42 +594,19 @@ def test_everything_has_a_name(someone):
 
 # -- In JupyterLab
 
-CELL = "from eyewear.data.dataset import Dataset\nfrom eyewear.page.review import Review\nReview(Dataset('dishes'), label='cups', guess='plates')"
-NOTEBOOK = dict(cells=[dict(cell_type='code', id='a', metadata={}, source=CELL, outputs=[], execution_count=None)], nbformat=4, nbformat_minor=5,
-                metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')))
+CELL = '''from eyewear.data.dataset import Dataset
+from eyewear.page.review import Review
+Review(Dataset('dishes'), label='cups', guess='plates')'''
 
 @pytest.fixture
 def lab(tmp_path):
-    "JupyterLab with one notebook: its address"
+    "Address of a JupyterLab with one notebook"
     make_dataset(tmp_path/'dishes')
-    (tmp_path/'a.ipynb').write_text(json.dumps(NOTEBOOK))
-    port = launch.free_port(0)
-    options = ['--no-browser', '--allow-root', f'--ServerApp.port={port}', '--IdentityProvider.token=', '--ServerApp.port_retries=0',
-               f'--ServerApp.root_dir={tmp_path}', '--LabApp.news_url=']
-    env = dict(os.environ, JUPYTER_CONFIG_DIR=str(tmp_path/'config'), JUPYTER_PREFER_ENV_PATH='1')
-    proc = subprocess.Popen([sys.executable, '-m', 'jupyterlab', *options], cwd=tmp_path, env=env,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try: yield f'http://127.0.0.1:{port}/'
-    finally:
-        proc.send_signal(signal.SIGTERM)
-        try: proc.wait(20)
-        finally: proc.kill()
-
-def fetch(url, patience=30):
-    "What the server at `url` answers, once it is there"
-    end = time.monotonic()+patience
-    get = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-    while True:
-        try:
-            with get(url, timeout=10) as r: return json.loads(r.read())
-        except urllib.error.HTTPError: raise
-        except OSError:
-            if time.monotonic() > end: raise
-            time.sleep(.1)
+    (tmp_path/'a.ipynb').write_text(notebook(CELL))
+    with jupyterlab(tmp_path) as url: yield url
 
 @pytest.mark.skipif(find_spec('jupyterlab') is None, reason='the light environment has no JupyterLab')
 def test_in_jupyterlab(browser, lab, tmp_path):
-    fetch(lab+'api/status')
     page = browser.new_page(viewport=dict(width=1300, height=1100))
     page.goto(lab+'lab/tree/a.ipynb')
     ds = Dataset(tmp_path/'dishes')
@@ -629,16 +617,16 @@ def test_in_jupyterlab(browser, lab, tmp_path):
         page.locator('.jp-Notebook .cm-content').first.click()
         page.keyboard.press('Shift+Enter')
     run_cell()
-    who.ready().range_is('1 to 7 of 7')                                             # the pair that the cell opens it for
+    who.ready().range_is('1 to 7 of 7') # the pair that the cell opens it for
     assert (who.field('label').input_value(), who.field('guess').input_value()) == ('cups', 'plates')
     page.locator('.er-big').click()
     who.press('2', q[1]).press('x', q[2]).press('a').press('z', q[1])
     assert labels_of(ds, q[:2]) == ['plates', 'cups'] and who.n == 3
-    assert page.locator('.jp-Notebook .jp-CodeCell').count() == 2                  # x, z and a are Jupyter's too: nothing was cut or added
+    assert page.locator('.jp-Notebook .jp-CodeCell').count() == 2 # x, z and a are Jupyter's too: nothing was cut
     kernel, = fetch(lab+'api/kernels')
     for o in psutil.process_iter(['cmdline']):
         if kernel['id'] in ' '.join(o.info['cmdline'] or []): o.kill()
-    page.locator('.jp-Dialog button').last.click()                                  # JupyterLab says that the kernel died
+    page.locator('.jp-Dialog button').last.click() # JupyterLab says that the kernel died
     page.get_by_text('| Idle').wait_for()
     page.locator('.er-big').click()
     who.press('3').says('No answer')

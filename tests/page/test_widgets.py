@@ -1,4 +1,4 @@
-"The area that takes photos, in a real browser: what arrives in Python, one photo after the other, and what is said where nothing can arrive."
+"The area that takes photos, in a real browser: what arrives in Python, and the sentence where nothing can arrive."
 import base64, io, json, logging, os, re, time
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +11,7 @@ from eyewear.core import PhotoError
 from eyewear.photo import max_pixels, max_side, max_webp, open_photo, stored_side
 from eyewear.predict import Classifier, Prediction
 from badphotos import BAD, claims, picture
-from conftest import HUSH, axe, comes_true
+from conftest import HUSH, axe, comes_true, notebook
 from oddphotos import odd_photos
 from tinymodel import tiny_model
 
@@ -35,12 +35,10 @@ def keep(a):
     while a.name.startswith('wait') and not (folder/'go').exists(): time.sleep(.05)
 
 teal, orange = (jpeg(Image.new('RGB', (64,64), o)) for o in ('teal','orange'))
-drop = PhotoDrop([('A teal <b>square</b>', 'teal.jpg', teal), ('An orange one', 'orange.jpg', orange)], 'Or try one of these:')
+examples = [('A teal <b>square</b>', 'teal.jpg', teal), ('An orange one', 'orange.jpg', orange)]
+drop = PhotoDrop(examples, 'Or try one of these:')
 drop.on_photo(keep)
 drop'''
-CELL = dict(cell_type='code', id='a', metadata={}, source=CODE, outputs=[], execution_count=None)
-KERNEL = dict(name='python3', display_name='python3', language='python')
-NOTEBOOK = dict(cells=[CELL], nbformat=4, nbformat_minor=5, metadata=dict(title='Drop', kernelspec=KERNEL))
 
 @pytest.fixture(scope='module')
 def browser(chromium):
@@ -53,7 +51,7 @@ def browser(chromium):
 
 @contextmanager
 def terminal(path):
-    "What a process started here says goes to `path`; and a kernel shall not see that this is a test, or it has no terminal"
+    "Standard error of a process started here goes to `path`; a kernel that knows it is in a test has no terminal"
     os.environ.pop('PYTEST_CURRENT_TEST', None)
     with open(path, 'wb') as f:
         old = os.dup(2)
@@ -67,8 +65,9 @@ class Site:
         self.arrived = home/'arrived'
         port = free_port(0)
         self.url = f'http://127.0.0.1:{port}/'
-        (home/'drop.ipynb').write_text(json.dumps(NOTEBOOK))
-        with terminal(home/'log.txt'): self.proc = start_server(home/'drop.ipynb', None, port, '127.0.0.1', DROP_DIR=str(self.arrived))
+        (home/'drop.ipynb').write_text(notebook(CODE, title='Drop'))
+        with terminal(home/'log.txt'):
+            self.proc = start_server(home/'drop.ipynb', None, port, '127.0.0.1', DROP_DIR=str(self.arrived))
     def clear(self):
         self.arrived.mkdir(exist_ok=True)
         for f in self.arrived.iterdir(): f.unlink()
@@ -113,7 +112,7 @@ class Visitor:
     def __init__(self, browser, url, clock=False, script=None, **context):
         self.context = browser.new_context(**dict(viewport=dict(width=900, height=700)) | context)
         self.page = self.context.new_page()
-        self.page.on('filechooser', lambda _: None)     # from the start, else a key may be sooner than Playwright's ear for it
+        self.page.on('filechooser', lambda _: None) # else a key may come before Playwright listens
         if script: self.page.add_init_script(script)
         if clock: self.page.clock.install()
         self.page.goto(url)
@@ -157,7 +156,7 @@ class Visitor:
 def visitor(browser, site):
     v = Visitor(browser, site.url)
     yield v
-    assert v.page.title() == 'Drop'                                      # no name of a file was taken for markup
+    assert v.page.title() == 'Drop' # no name of a file was taken for markup
     v.close()
 
 def look(a):
@@ -196,13 +195,15 @@ def test_dropped_on_the_area(visitor, site):
 
 def test_dropped_beside_it(visitor, site):
     "The browser would leave the page and show the file"
-    is_prevented = '(t) => !document.body.dispatchEvent(new DragEvent("{}", {{dataTransfer: t, bubbles: true, cancelable: true}}))'
+    is_prevented = '''([name, t]) => !document.body.dispatchEvent(
+        new DragEvent(name, {dataTransfer: t, bubbles: true, cancelable: true}))'''
     photo = visitor.transfer(('a.png', picture('PNG')))
-    for event in ('dragover', 'drop'): assert visitor.page.evaluate(is_prevented.format(event), photo)
+    for event in ('dragover', 'drop'): assert visitor.page.evaluate(is_prevented, [event, photo])
     assert site.wait()[0].name == 'a.png'
 
 def test_dropped_on_what_has_its_own_use_for_files(visitor, site):
-    visitor.page.evaluate('''document.body.insertAdjacentHTML('beforeend', '<div class="ed" id="other"><button>Another area</button></div>')''')
+    other = '<div class="ed" id="other"><button>Another area</button></div>'
+    visitor.page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", other)
     visitor.drop(('a.png', picture('PNG')), on='#other button')
     visitor.page.dispatch_event('#other button', 'dragover', dict(dataTransfer=visitor.transfer(('a.png', b''))))
     assert not visitor.page.locator('.ed-over').count()
@@ -211,7 +212,8 @@ def test_dropped_on_what_has_its_own_use_for_files(visitor, site):
     assert [o.name for o in site.wait()] == ['b.png']
 
 def test_dropped_words_are_no_photo(visitor, site):
-    words = visitor.page.evaluate_handle('() => { const t = new DataTransfer(); t.setData("text/plain", "hello"); return t }')
+    words = visitor.transfer()
+    words.evaluate('t => t.setData("text/plain", "hello")')
     visitor.page.dispatch_event('.ed-area', 'dragover', dict(dataTransfer=words))
     visitor.page.dispatch_event('.ed-area', 'drop', dict(dataTransfer=words))
     assert 'Nothing here that could be a photo' in visitor.says('Nothing')
@@ -234,7 +236,7 @@ def test_pasted(visitor, site):
     assert look(a).size == (300,200) and near(look(a).getpixel((9,9)), (0,255,0))
 
 def test_pasted_where_somebody_writes_is_left_alone(visitor, site):
-    visitor.page.evaluate('document.body.append(Object.assign(document.createElement("textarea"), {id: "mine"})); mine.focus()')
+    visitor.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<textarea id=mine>'); mine.focus()")
     paste(visitor, picture('PNG', colour='red'))
     visitor.page.evaluate('mine.remove()')
     visitor.area.focus()
@@ -285,7 +287,7 @@ def test_camera(browser, site):
     dialog = v.page.get_by_role('dialog', name='Take a photo')
     take.click()
     snap = dialog.get_by_role('button', name='Take the photo')
-    snap.and_(v.page.locator(':focus')).wait_for()                       # once there is a picture
+    snap.and_(v.page.locator(':focus')).wait_for() # once there is a picture
     v.page.keyboard.press('Enter')
     a, = site.wait()
     img = look(a)
@@ -299,20 +301,24 @@ def test_camera(browser, site):
         comes_true(v.page, f'{ON} === 1')
         leave()
         dialog.wait_for(state='detached')
-        comes_true(v.page, f'{ON} === 0')                                 # the camera goes off once the dialog is gone
+        comes_true(v.page, f'{ON} === 0') # the camera goes off once the dialog is gone
         assert take.evaluate('o => o === document.activeElement')
     assert len(site.photos) == 1 and v.page.evaluate('streams.length') == 3
     v.close()
 
 def test_camera_refused_by_the_browser(visitor, site):
     visitor.button('Take a photo').click()
-    assert visitor.says('camera') == 'The camera was refused. Allow it for this page in your browser, or choose a photo.'
+    refused = 'The camera was refused. Allow it for this page in your browser, or choose a photo.'
+    assert visitor.says('camera') == refused
     visitor.choose(('a.png', picture('PNG'))).quiet()
     assert visitor.said == '' and site.wait()
 
-@pytest.mark.parametrize('error,word', [('NotFoundError', 'no camera'), ('NotReadableError', 'another program'), ('AbortError', 'cannot be used')])
+FAIL = 'name => navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", name))'
+
+@pytest.mark.parametrize('error,word', [
+    ('NotFoundError', 'no camera'), ('NotReadableError', 'another program'), ('AbortError', 'cannot be used')])
 def test_camera_that_fails_is_a_sentence(visitor, error, word):
-    visitor.page.evaluate('name => navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", name))', error)
+    visitor.page.evaluate(FAIL, error)
     visitor.button('Take a photo').click()
     assert visitor.says(word).endswith('photo.')
     visitor.page.evaluate('delete navigator.mediaDevices.getUserMedia')
@@ -327,7 +333,7 @@ def test_no_button_where_no_camera_can_be(browser, site):
 def phone_photo():
     "12 megapixels with a red corner, lying on its side as its EXIF says, and with the place where it was taken"
     a = np.random.default_rng(0).integers(0, 60, (3000,4000,3), dtype=np.uint8)
-    a[-800:, :800] = 255, 0, 0                                           # bottom left, which orientation 6 brings to the top left
+    a[-800:, :800] = 255, 0, 0 # bottom left, which orientation 6 brings to the top left
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010f] = 'Secret Camera Co'
@@ -352,18 +358,17 @@ def saved(img, kind, **options):
     img.save(out, kind, **options)
     return out.getvalue()
 
-KINDS = dict(
-    clear=('clear.png', saved(Image.new('RGBA', (40,30), (0,0,0,0)), 'PNG'), (255,255,255)),
-    moves=('moves.gif', saved(Image.new('RGB', (20,20), 'red'), 'GIF', save_all=True, append_images=[Image.new('RGB', (20,20), 'blue')]), (255,0,0)),
-    cmyk=('print.jpg', picture('JPEG', (40,30), (0,0,255), 'CMYK'), (0,0,255)),
-    webp=('new.webp', picture('WEBP', (40,30), 'lime'), (0,255,0)),
-    line=('line.png', picture('PNG', (3000,1)), (255,0,0)))
-
 def test_kinds_that_the_browser_knows(visitor, site):
-    visitor.choose(*(o[:2] for o in KINDS.values()))
-    photos = [look(o) for o in site.wait(5)]
-    assert [o.size for o in photos] == [(40,30), (20,20), (40,30), (40,30), (1024,1)]
-    for img, (name, _, colour) in zip(photos, KINDS.values()): assert near(img.getpixel((0,0)), colour, 40), name
+    red, blue = (Image.new('RGB', (20,20), o) for o in ('red', 'blue'))
+    wanted = [('clear.png', saved(Image.new('RGBA', (40,30), (0,0,0,0)), 'PNG'), (40,30), (255,255,255)),
+              ('moves.gif', saved(red, 'GIF', save_all=True, append_images=[blue]), (20,20), (255,0,0)),
+              ('print.jpg', picture('JPEG', (40,30), (0,0,255), 'CMYK'), (40,30), (0,0,255)),
+              ('new.webp', picture('WEBP', (40,30), 'lime'), (40,30), (0,255,0)),
+              ('line.png', picture('PNG', (3000,1)), (1024,1), (255,0,0))]
+    visitor.choose(*(o[:2] for o in wanted))
+    for a, (name, _, size, colour) in zip(site.wait(5), wanted):
+        img = look(a)
+        assert img.size == size and near(img.getpixel((0,0)), colour, 40), name
 
 def test_large_file_that_the_browser_can_open(visitor, site):
     visitor.drop(('long.jpg', picture('JPEG', (600,400), 'teal'), 40*2**20))
@@ -439,7 +444,8 @@ def test_too_large_to_be_sent_is_a_sentence(visitor, site):
 FIRST_IS_UNREADABLE = '''t => {
   const f = t.files[0]
   f.arrayBuffer = () => Promise.reject(new DOMException('no', 'NotFoundError'))
-  const ev = Object.assign(new Event('drop', {bubbles: true, cancelable: true}), {dataTransfer: {files: [f, t.files[1]], types: ['Files']}})
+  const ev = new Event('drop', {bubbles: true, cancelable: true})
+  ev.dataTransfer = {files: [f, t.files[1]], types: ['Files']}
   document.querySelector('.ed-area').dispatchEvent(ev)
 }'''
 
@@ -452,7 +458,8 @@ def test_file_that_cannot_be_read_is_a_sentence(visitor, site):
 
 NOISE = '''() => {
   window.ownData = CanvasRenderingContext2D.prototype.getImageData
-  CanvasRenderingContext2D.prototype.getImageData = (x, y, w, h) => ({data: Uint8ClampedArray.from({length: 4*w*h}, (o, i) => i*97 % 256)})
+  const noise = n => Uint8ClampedArray.from({length: n}, (o, i) => i*97 % 256)
+  CanvasRenderingContext2D.prototype.getImageData = (x, y, w, h) => ({data: noise(4*w*h)})
 }'''
 
 def test_browser_that_blurs_what_is_read_from_a_canvas(visitor, site):
@@ -491,7 +498,7 @@ def test_next_is_sent_when_the_one_before_is_answered(visitor, site):
     page.evaluate(COUNT_SENT)
     visitor.choose(('wait.png', picture('PNG')), ('b.png', picture('PNG')), ('c.png', picture('PNG')))
     site.wait(1)
-    visitor.drop(('later.png', picture('PNG')))                           # waits for its turn
+    visitor.drop(('later.png', picture('PNG'))) # waits for its turn
     spinner = page.locator('.ed-spin')
     spinner.wait_for()
     time.sleep(1)
@@ -520,9 +527,10 @@ def test_no_answer_is_a_sentence_and_the_area_works_again(browser, site):
     v.page.clock.fast_forward(15_000)
     assert v.said == '1 of 2'
     v.page.clock.fast_forward(10_000)
-    assert v.says('No answer') == 'No answer: the connection is lost, or the server is busy or has stopped. Please load the page again.'
+    lost = 'No answer: the connection is lost, or the server is busy or has stopped. Please load the page again.'
+    assert v.says('No answer') == lost
     v.quiet()
-    site.go()                                                             # it was only busy
+    site.go() # it was only busy
     v.choose(('c.png', picture('PNG'))).quiet()
     assert [o.name for o in site.wait(2)] == ['wait.png', 'c.png'] and v.said == ''
     v.close()
@@ -534,7 +542,7 @@ def test_kernel_that_is_dead(browser, site):
     kernel = psutil.Process(int((site.arrived/'pid').read_text()))
     kernel.kill()
     v.choose(('b.png', picture('PNG')))
-    for _ in range(30):                                                   # the clock of the page goes on when the photo is on its way
+    for _ in range(30): # the clock of the page goes on when the photo is on its way
         v.page.clock.fast_forward(5_000)
         if 'No answer' in v.said: break
     assert 'No answer' in v.said and len(site.photos) == 1
@@ -560,7 +568,7 @@ def test_phone(browser, site):
     names = [f'{i}'+'a'*300 for i in range(203)]
     v.quiet().drop(*((o, b'') for o in names))
     assert v.says('Left out').endswith(f'Left out: {", ".join(names[200:])}.') and v.fits()
-    v.close()                                                             # they need not all be sent
+    v.close() # they need not all be sent
 
 def test_nothing_jumps(visitor, site):
     boxes = lambda: [o.bounding_box() for o in visitor.page.locator('.ed button').all()]
@@ -612,7 +620,7 @@ def test_limits_are_those_of_the_browser():
     assert (limits['PIXELS'], limits['WEBP'], limits['LONGEST']) == (max_pixels, max_webp, max_side)
 
 GOOD = dict(do='photo', name='a.jpg', problem='', i=0, n=1)
-WRONG = [dict(do='evil'), dict(name=7), dict(name=None), dict(i=-1), dict(i=1), dict(i=.5), dict(n=10**9), dict(n=True), dict(problem={})]
+WRONG = [dict(do='evil'), dict(name=7), dict(name=None), dict(problem={}), *(dict(i=o) for o in (-1, 1, .5)), dict(n=10**9), dict(n=True)]
 NONSENSE = [(o, []) for o in (None, 7, [], {}, GOOD)]
 NONSENSE += [(dict(GOOD, **o), [b'a']) for o in WRONG]
 NONSENSE += [(GOOD, [b'a', b'b']), *((dict(do='example', k=k), []) for k in (-1, 1, True, '0', None))]
@@ -656,7 +664,7 @@ def test_traits_of_a_visitor_change_nothing(area):
     assert [o.data for o in area.photos] == [b'x']
 
 def test_each_function_is_called_and_a_failure_logged(capfd, monkeypatch):
-    monkeypatch.setattr(logging.getLogger('eyewear.page'), 'handlers', [])    # a handler of an earlier test writes to that test's terminal
+    monkeypatch.setattr(logging.getLogger('eyewear.page'), 'handlers', []) # that of an earlier test writes elsewhere
     drop, photos, sent = PhotoDrop(), [], []
     def broken(a): raise RuntimeError('/srv/secret is full')
     for f in (broken, photos.append): drop.on_photo(f)

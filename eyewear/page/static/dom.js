@@ -1,6 +1,7 @@
 // What the pages of this package share; it stands before each of their own files.
 
-function h(tag, props = {}, ...kids) { // An element: `on…` are listeners, the rest attributes; null and false are left out
+// An element: `on…` are listeners, the rest attributes; null and false are left out
+function h(tag, props = {}, ...kids) {
   const e = document.createElement(tag)
   for (const [k, v] of Object.entries(props)) {
     if (k.startsWith('on')) e.addEventListener(k.slice(2), v)

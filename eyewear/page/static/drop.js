@@ -19,7 +19,8 @@ const megabytes = n => `${(n / 2 ** 20).toFixed(1).replace('.0', '')} MB`
 
 // -- A photo made small
 
-function size(file) { // Width and height in its header, before a pixel is decoded; 0 where the browser does not know the format
+// Width and height in the header, before a pixel is decoded; 0 where the browser does not know the format
+function size(file) {
   const url = URL.createObjectURL(file)
   const img = new Image()
   const known = new Promise(done => {
@@ -44,7 +45,8 @@ function painted(w, h, paint) { // A canvas, white below what is painted
   return canvas
 }
 
-function readable() { // Some browsers guard privacy by noise in all that is read from a canvas: no photo would survive it
+// Some browsers guard privacy by noise in all that is read from a canvas: no photo would survive it
+function readable() {
   const data = painted(8, 8, () => {}).getContext('2d').getImageData(0, 0, 8, 8).data
   return data.every(o => o > 250)
 }
@@ -71,8 +73,10 @@ async function load(file) { // What to send of it: `data`, or `problem`, a sente
   const name = file.name || 'photo'
   const data = await shrink(file)
   if (data) return {name, data}
-  const tooMuch = `${megabytes(file.size)}, and your browser cannot make it smaller; at most ${megabytes(LIMIT)} can be sent`
-  if (file.size > LIMIT) return {name, problem: `${name}: ${tooMuch}`}
+  if (file.size > LIMIT) {
+    const limit = `at most ${megabytes(LIMIT)} can be sent`
+    return {name, problem: `${name}: ${megabytes(file.size)}, and your browser cannot make it smaller; ${limit}`}
+  }
   try { return {name, data: await file.arrayBuffer()} }
   catch { return {name, problem: `${name}: cannot be read; a folder, or a file that is no longer there`} }
 }
@@ -91,7 +95,8 @@ function render({model, el}) {
     input.value = '' // so that the same file can be chosen again
   }})
   const area = h('button', {type: 'button', class: 'ed-area', onclick: () => input.click()},
-    icon(), h('b', {}, h('span', {class: 'ed-fine'}, 'Drop photos here'), h('span', {class: 'ed-touch'}, 'Choose photos')),
+    icon(),
+    h('b', {}, h('span', {class: 'ed-fine'}, 'Drop photos here'), h('span', {class: 'ed-touch'}, 'Choose photos')),
     h('span', {class: 'ed-fine'}, 'paste one, or ', h('u', {}, 'choose files')))
   const camera = navigator.mediaDevices?.getUserMedia &&
     h('button', {type: 'button', class: 'ed-button', onclick: () => takePhoto()}, 'Take a photo')
@@ -100,12 +105,16 @@ function render({model, el}) {
   const status = h('span', {'aria-live': 'polite'})
   const row = h('div', {class: 'ed-row'}, camera, h('p', {class: 'ed-say'}, spinner, progress, status))
   const title = model.get('examples_title')
-  const examples = model.get('examples').map(({alt, url}, k) =>
-    h('button', {type: 'button', title: alt, onclick: () => work(() => ask({do: 'example', k}))}, h('img', {src: url, alt})))
-  const tries = examples.length ? h('div', {class: 'ed-tries', role: 'group', 'aria-label': title}, h('p', {}, title), examples) : null
-  const keepKey = ev => { if (!ev.ctrlKey && !ev.metaKey && !ev.altKey) ev.stopPropagation() } // Jupyter has shortcuts of its own
-  const root = h('div', {class: 'ed', role: 'group', 'aria-label': 'Photos', 'data-lm-suppress-shortcuts': 'true', onkeydown: keepKey},
-    area, input, row, tries)
+  const examples = model.get('examples').map(({alt, url}, k) => {
+    const onclick = () => work(() => ask({do: 'example', k}))
+    return h('button', {type: 'button', title: alt, onclick}, h('img', {src: url, alt}))
+  })
+  const tries = h('div', {class: 'ed-tries', role: 'group', 'aria-label': title}, h('p', {}, title), examples)
+  const onkeydown = ev => { // Jupyter has shortcuts of its own
+    if (!ev.ctrlKey && !ev.metaKey && !ev.altKey) ev.stopPropagation()
+  }
+  const root = h('div', {class: 'ed', role: 'group', 'aria-label': 'Photos', 'data-lm-suppress-shortcuts': 'true', onkeydown},
+    area, input, row, examples.length > 0 && tries)
 
   function say(text) { status.textContent = text }
 
@@ -125,7 +134,8 @@ function render({model, el}) {
     waiting.answered(msg)
     if (msg.wrong) say(msg.wrong)
   }
-  async function work(task) { // Tasks wait for each other; where one is not answered, those behind it would not be either
+  // Tasks wait for each other; where one is not answered, those behind it would not be either
+  async function work(task) {
     tasks.push(task)
     if (working) return
     working = true
@@ -225,31 +235,33 @@ function render({model, el}) {
 
 function icon() { // A picture, with a hill and a sun
   const box = h('i', {class: 'ed-icon', 'aria-hidden': 'true'})
-  box.innerHTML = '<svg viewBox="0 0 24 24" width="40" height="40" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round">' +
-    '<rect x="3" y="4" width="18" height="16" rx="2.5"/><circle cx="8.5" cy="9.5" r="1.7"/><path d="M3.5 18l5.2-5 3.4 3.2 3.6-4 4.9 5.3"/></svg>'
+  const line = 'fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round"'
+  box.innerHTML = `<svg viewBox="0 0 24 24" width="40" height="40" ${line}>` +
+    '<rect x="3" y="4" width="18" height="16" rx="2.5"/><circle cx="8.5" cy="9.5" r="1.7"/>' +
+    '<path d="M3.5 18l5.2-5 3.4 3.2 3.6-4 4.9 5.3"/></svg>'
   return box
 }
 
 // -- What the camera sees, until a photo is taken
 
 function viewfinder(stream, snapped) {
-  const onPicture = () => {
+  const onloadeddata = () => {
     snap.disabled = false
     snap.focus()
   }
-  const video = h('video', {autoplay: true, playsinline: true, 'aria-label': 'What the camera sees', onloadeddata: onPicture})
-  const takeIt = async () => {
+  const video = h('video', {autoplay: true, playsinline: true, 'aria-label': 'What the camera sees', onloadeddata})
+  const onclick = async () => {
     const data = await jpeg(video, video.videoWidth, video.videoHeight)
     dialog.close()
     snapped(new File([data], 'camera.jpg', {type: 'image/jpeg'}))
   }
-  const snap = h('button', {type: 'button', class: 'ed-button ed-main', disabled: true, onclick: takeIt}, 'Take the photo')
+  const snap = h('button', {type: 'button', class: 'ed-button ed-main', disabled: true, onclick}, 'Take the photo')
   const cancel = h('button', {type: 'button', class: 'ed-button', onclick: () => dialog.close()}, 'Cancel')
-  const turnOff = () => {
+  const onclose = () => {
     stream.getTracks().forEach(o => o.stop())
     dialog.remove()
   }
-  const dialog = h('dialog', {class: 'ed-dialog', 'aria-label': 'Take a photo', onclose: turnOff},
+  const dialog = h('dialog', {class: 'ed-dialog', 'aria-label': 'Take a photo', onclose},
     video, h('div', {class: 'ed-row'}, snap, cancel))
   video.muted = true
   video.srcObject = stream

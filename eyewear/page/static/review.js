@@ -13,25 +13,31 @@ function bar(x) {
 function grey(cell, kind) { return h('span', {class: `er-grey ${kind}`}, cell.wrong.replace(`${cell.name}: `, '')) }
 
 function picture(cell, url, kind) {
-  return url ? h('img', {class: kind, src: url, alt: `${cell.name}, ${labelled(cell)}`, draggable: 'false'}) : grey(cell, kind)
+  if (!url) return grey(cell, kind)
+  return h('img', {class: kind, src: url, alt: `${cell.name}, ${labelled(cell)}`, draggable: 'false'})
+}
+
+function neighbours({label, photos}) { // The photos under a label that are most like the one in focus
+  const image = ({name, url}) => url
+    ? h('img', {src: url, alt: `${name}, ${label}`, title: name}) : h('span', {class: 'er-grey'}, '?')
+  return h('figure', {class: 'er-near'}, h('figcaption', {}, 'Nearest under ', h('b', {}, label)), h('div', {}, photos.map(image)))
 }
 
 function facts(f) { // What is known of the photo in focus
   const line = (name, ...what) => h('div', {}, h('span', {class: 'er-soft'}, name), h('span', {}, ...what))
   const changed = f.was !== f.label && !f.gone
+  const reason = f.reason !== 'other' && !f.why.includes(f.reason) && h('span', {class: 'er-soft'}, ` (${f.reason})`)
+  const disagrees = f.confidence !== null && f.guess !== f.was
   return [
     h('div', {class: 'er-title'}, h('p', {class: 'er-soft'}, [f.name, f.part].filter(Boolean).join(' · ')),
       h('p', {class: 'er-label'}, !f.gone && !f.out && h('span', {class: 'er-soft'}, 'labelled'), ' ', labelled(f),
         f.decided && h('span', {class: 'er-badge'}, changed ? `was ${called(f.was)}` : 'kept'))),
     h('div', {class: 'er-facts'},
-      line('Why', f.why, f.reason !== 'other' && !f.why.includes(f.reason) && h('span', {class: 'er-soft'}, ` (${f.reason})`)),
+      line('Why', f.why, reason),
       f.guess && line('Model says', h('b', {}, f.guess), ' ', percent(f.sure), f.sure !== null && bar(f.sure)),
-      f.confidence !== null && f.guess !== f.was && line(`and ${called(f.was)}`, percent(f.confidence), bar(f.confidence)),
+      disagrees && line(`and ${called(f.was)}`, percent(f.confidence), bar(f.confidence)),
       f.loss !== null && line('Loss', f.loss.toFixed(2))),
-    f.near.map(row => h('figure', {class: 'er-near'},
-      h('figcaption', {}, 'Nearest under ', h('b', {}, row.label)),
-      h('div', {}, row.photos.map(o => o.url
-        ? h('img', {src: o.url, alt: `${o.name}, ${row.label}`, title: o.name}) : h('span', {class: 'er-grey'}, '?')))))].flat()
+    f.near.map(neighbours)].flat()
 }
 
 function render({model, el}) {
@@ -49,13 +55,19 @@ function render({model, el}) {
   const div = (name, ...kids) => h('div', {class: `er-${name}`}, ...kids)
   const seen = h('span')
   const meter = h('progress', {max: 1, value: 0, 'aria-label': 'Photos seen'})
-  const [filters, stage, acts, moves, grid, pager] = ['filters', 'stage', 'acts', 'moves', 'grid', 'pager'].map(o => div(o))
+  const filters = div('filters')
+  const stage = div('stage')
+  const acts = div('acts')
+  const moves = div('moves')
+  const grid = div('grid')
+  const pager = div('pager')
   const status = h('p', {role: 'status', 'aria-live': 'polite'})
   const announcer = h('p', {class: 'er-hidden', 'aria-live': 'polite'}) // for a screen reader: the photo in focus
   const askAgain = h('button', {type: 'button', hidden: true, onclick: () => ask({do: 'show'}, {}, true)}, 'Ask again')
   const root = h('div', {class: 'er', tabindex: 0, role: 'region', 'aria-label': `Review of photos. ${KEYS}`,
     'data-lm-suppress-shortcuts': 'true', onkeydown: onKey, onpointerdown: () => { mouse = true }},
-    div('head', div('progress', seen, meter), filters), stage, acts, div('say', div('status', status, askAgain), moves), grid, pager, announcer)
+    div('head', div('progress', seen, meter), filters), stage, acts,
+    div('say', div('status', status, askAgain), moves), grid, pager, announcer)
 
   // -- Ask and be answered: one question at a time, and nothing is shown as done before the answer
   function ask(msg, view = {}, anew = false) {
@@ -86,10 +98,12 @@ function render({model, el}) {
     const before = state
     if (msg.view) state = msg
     if (!state) return say(msg.wrong, true)
-    if (msg.message || state.page !== before?.page || JSON.stringify(state.view) !== JSON.stringify(before.view)) picked.clear()
+    const isAnotherPage = state.page !== before?.page || JSON.stringify(state.view) !== JSON.stringify(before.view)
+    if (msg.message || isAnotherPage) picked.clear()
     draw()
     say([msg.message, msg.wrong].filter(Boolean).join('. '), !!msg.wrong)
-    announcer.textContent = state.focus ? `${state.focus.name}, ${labelled(state.focus)}, ${state.focus.why}` : nothing()
+    const f = state.focus
+    announcer.textContent = f ? `${f.name}, ${labelled(f)}, ${f.why}` : nothing()
     if (next) ask({do: 'show'}, next)
   }
   function nothing() {
@@ -107,7 +121,10 @@ function render({model, el}) {
   const keep = () => { if (targets().length) ask({do: 'keep', names: targets()}) }
   const undo = () => ask({do: 'undo'})
   const step = by => ask({do: 'show'}, {step: by})
-  const turn = by => { if (state.page + by >= 0 && state.page + by < state.pages) ask({do: 'show'}, {page: state.page + by}) }
+  const turn = by => {
+    const page = state.page + by
+    if (page >= 0 && page < state.pages) ask({do: 'show'}, {page})
+  }
   const chooseNone = () => { picked.clear(); draw() }
   function toggle(name) {
     picked.has(name) ? picked.delete(name) : picked.add(name)
@@ -168,10 +185,12 @@ function render({model, el}) {
     const some = (name, title) => { // only where there is something to choose
       const chosen = state.view[name], options = [...state.options[name]]
       if (chosen && !options.some(([o]) => o === chosen)) options.push([chosen, 0])
-      return options.length > 1 || chosen ? [filter(name, title, [['', 'all'], ...options.map(([o, n]) => [o, `${called(o)} (${n})`])])] : []
+      if (options.length < 2 && !chosen) return []
+      return [filter(name, title, [['', 'all'], ...options.map(([o, n]) => [o, `${called(o)} (${n})`])])]
     }
     const set = ev => { ask({do: 'show'}, {only: ev.target.checked, page: 0}); focusRoot() }
-    filters.replaceChildren(...some('label', 'Label'), ...some('guess', 'Model says'), ...some('reason', 'Reason'), ...some('part', 'Part'),
+    filters.replaceChildren(
+      ...some('label', 'Label'), ...some('guess', 'Model says'), ...some('reason', 'Reason'), ...some('part', 'Part'),
       filter('order', 'Order', [['suspicious', 'most suspicious'], ['loss', 'top losses per label']]),
       h('label', {class: 'er-only'},
         h('input', {type: 'checkbox', 'data-key': 'only', checked: state.view.only, onchange: set}), 'only undecided'))
@@ -209,7 +228,8 @@ function render({model, el}) {
     meter.max = Math.max(state.total, 1)
     meter.value = state.seen
     const f = state.focus
-    stage.replaceChildren(...(f ? [picture(f, f.big, 'er-big'), div('side', ...facts(f))] : [h('p', {class: 'er-none'}, nothing())]))
+    if (f) stage.replaceChildren(picture(f, f.big, 'er-big'), div('side', ...facts(f)))
+    else stage.replaceChildren(h('p', {class: 'er-none'}, nothing()))
     drawFilters()
     drawActs()
     grid.replaceChildren(...state.cells.map(drawCell))
