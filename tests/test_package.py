@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(os.name != 'posix', reason='folders of an enviro
 get = build_opener(ProxyHandler({})).open
 STATIC = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'page'/'static').rglob('*') if f.is_file()}
 HEAVY = 'train', 'interpret', 'export'
-LIGHT_MODULES = [m.replace('/', '.') for m in MODULES if m not in (*HEAVY, 'pkl') and not m.startswith('model/')]
+LIGHT_MODULES = [m.replace('/', '.') for m in MODULES if m not in HEAVY and not m.startswith('model/')]
 
 def make_dist(root):
     "`make dist` in the copy `root` of the repository, with the environment of this process"
