@@ -740,11 +740,10 @@ def test_a_full_disk_is_said_in_a_line(ds, monkeypatch):
 OPEN = 'import sys; from eyewear.data.dataset import Dataset; ds = Dataset(sys.argv[1])\n'
 DECIDE = """for to in ('plates', 'cups', None, 'plates'):
     for name in sys.argv[3:]: ds.decide(name, to, by='person', why=sys.argv[2])"""
-DOWNLOAD = """import sys
-sys.path.insert(0, sys.argv[2])
-from test_dataset import *
-ds = Dataset.create(sys.argv[1])
-for i in range(150): ds.add(jpeg(i), 'cups', title=str(i), image_url=str(i))"""
+DOWNLOAD = """
+from PIL import Image
+from eyewear.photo import jpeg
+for i in range(150): ds.add(jpeg(Image.new('RGB', (24, 18+i), 'red')), 'cups', title=str(i), image_url=str(i))"""
 
 def test_two_processes_decide(tmp_path):
     ds = dishes(tmp_path/'d', 20)
@@ -773,7 +772,8 @@ def test_two_processes_open(tmp_path):
 
 def test_opening_during_a_download_loses_nothing(tmp_path):
     path = tmp_path/'d'
-    run = python(DOWNLOAD, path, Path(__file__).parent)
+    Dataset.create(path)
+    run = python(OPEN+DOWNLOAD, path)
     while run.poll() is None: Dataset.create(path)
     again = Dataset(path)
     assert run.returncode == 0 and again.counts() == {'cups':150}
