@@ -12,19 +12,24 @@ from badphotos import claims
 @functools.lru_cache(64)
 def _base(i, kb):
     "JPEG of about `kb` KB, with the two bits a pixel that photos on the web have"
-    rng, side, kb = np.random.default_rng(i), math.sqrt(kb*4096), max(kb, 1)
+    rng = np.random.default_rng(i)
+    side = math.sqrt(kb*4096)
+    kb = max(kb, 1)
     for _ in range(3):
-        w, h = max(int(side*1.15), 16), max(int(side/1.15), 16)
+        w = max(int(side*1.15), 16)
+        h = max(int(side/1.15), 16)
         small = Image.fromarray(rng.integers(0, 256, (h//16+2, w//16+2, 3), dtype=np.uint8))
-        a = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)+rng.normal(0, 9, (h, w, 1)).astype(np.float32)
+        pixels = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)
+        pixels = pixels+rng.normal(0, 9, (h, w, 1)).astype(np.float32)
         out = io.BytesIO()
-        Image.fromarray(a.clip(0, 255).astype(np.uint8)).save(out, 'JPEG', quality=85)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, 'JPEG', quality=85)
         side *= math.sqrt(kb*1024/len(out.getvalue()))
     return out.getvalue()
 
 def photo(n=0, kb=2):
     "JPEG number `n`, `kb` KB or so; a comment in it makes its bytes its own"
-    base, note = _base(n%4, kb), b'photo %d' % n
+    base = _base(n%4, kb)
+    note = b'photo %d' % n
     return base[:2]+b'\xff\xfe'+(len(note)+2).to_bytes(2, 'big')+note+base[2:]
 
 def saved(img, kind, **kwargs):
@@ -63,7 +68,9 @@ def bomb(mb=200):
 # ---- what a path answers: the first folder says what, the number in the last one which photo
 
 answers = {}
-def answer(f): answers[f.__name__] = f; return f
+def answer(f):
+    answers[f.__name__] = f
+    return f
 
 @answer
 async def ok(ask): await ask.send(ask.photo())
@@ -84,7 +91,9 @@ async def busy(ask):
 @answer
 async def stall(ask): await ask.left()
 @answer
-async def stallonce(ask): await (ask.left() if ask.times==1 else ask.send(ask.photo()))
+async def stallonce(ask):
+    if ask.times==1: await ask.left()
+    else: await ask.send(ask.photo())
 @answer
 async def halfway(ask):
     "Half a photo, then nothing"
@@ -95,12 +104,16 @@ async def halfway(ask):
 async def trickle(ask):
     "A byte now and then, for ever"
     await ask.head(length=100_000)
-    for b in ask.photo()*50: await ask.write(bytes([b])); await asyncio.sleep(.1)
+    for b in ask.photo()*50:
+        await ask.write(bytes([b]))
+        await asyncio.sleep(.1)
 @answer
 async def drip(ask):
     "The same with the head of the answer"
     await ask.write(b'HTTP/1.1 200 OK\r\nX-Wait: ')
-    while True: await ask.write(b'.'); await asyncio.sleep(.1)
+    while True:
+        await ask.write(b'.')
+        await asyncio.sleep(.1)
 @answer
 async def cut(ask):
     "The length of 9,999 bytes, and 300 of them"
@@ -128,11 +141,14 @@ async def to(ask): await ask.redirect(ask.q['url'])
 async def huge(ask):
     "200 MB of a photo and noise, in chunks, or with `length=1` announced; never more than a chunk of it in memory"
     ask.writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
-    chunk, length = bytes(2**16), 200*2**20
-    await (ask.head(length=length) if ask.q.get('length') else ask.head(**{'Transfer-Encoding':'chunked'}))
+    chunk = bytes(2**16)
+    length = 200*2**20
+    announced = ask.q.get('length')
+    if announced: await ask.head(length=length)
+    else: await ask.head(**{'Transfer-Encoding':'chunked'})
     for data in [ask.photo(), *(chunk for _ in range(length//2**16))]:
-        await ask.write(data if ask.q.get('length') else b'%x\r\n%b\r\n' % (len(data), data))
-    await ask.write(b'' if ask.q.get('length') else b'0\r\n\r\n')
+        await ask.write(data if announced else b'%x\r\n%b\r\n' % (len(data), data))
+    if not announced: await ask.write(b'0\r\n\r\n')
 @answer
 async def gzip(ask): await ask.send(bomb(), **{'Content-Encoding':'gzip'})
 
@@ -155,7 +171,8 @@ def iusc(o):
 
 async def bing(ask):
     "A page of Bing's image search, as bing_image_downloader 1.1.3 reads it"
-    found, first = ask.host.words(ask.q.get('q', '')), int(ask.q.get('first', 0))
+    found = ask.host.words(ask.q.get('q', ''))
+    first = int(ask.q.get('first', 0))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     some = entries(found, first, ask.host.per_page or min(int(ask.q.get('count', 35)), 150))
     text = '' if first else '<html>There are no results</html>'
@@ -164,7 +181,8 @@ async def bing(ask):
 
 def work(o, i):
     "A result of Openverse, with the fields that its documentation lists"
-    key, at = hashlib.md5(o['url'].encode()).hexdigest(), 'https://api.openverse.org/v1/images'
+    at = 'https://api.openverse.org/v1/images'
+    key = hashlib.md5(o['url'].encode()).hexdigest()
     key = '-'.join([key[:8], key[8:12], key[12:16], key[16:20], key[20:]])
     out = dict(id=key, title='Tree Bark Photo', indexed_on='2022-08-27T17:39:48Z', foreign_landing_url=f'https://stocksnap.test/photo/{i}',
         url=o['url'], creator='Tim Sullivan', creator_url='https://stocksnap.test/tim', license='by-sa', license_version='4.0',
@@ -178,15 +196,18 @@ def work(o, i):
 async def openverse(ask):
     "A page of Openverse: who has no key gets 20 works a page, 240 in all, 20 pages a minute"
     async def say(body, status=200, **kw): await ask.send(json.dumps(body).encode(), status, 'application/json', **kw)
-    host, page, size = ask.host, int(ask.q.get('page', 1)), int(ask.q.get('page_size', 20))
+    host = ask.host
+    page = int(ask.q.get('page', 1))
+    size = int(ask.q.get('page_size', 20))
+    too_large = 'Ensure this value is less than or equal to 20.'
     host.searched[:] = [t for t in host.searched if t>time.monotonic()-host.rate[1]]
     if len(host.searched)>=host.rate[0]:
         wait = max(math.ceil(host.searched[0]+host.rate[1]-time.monotonic()), 1)
         return await say(dict(detail=f'Request was throttled. Expected available in {wait} seconds.'), 429, **{'Retry-After': wait})
     host.searched.append(time.monotonic())
-    if size>20: return await say(dict(detail='Ensure this value is less than or equal to 20.'), 401)
+    if size>20: return await say(dict(detail=too_large), 401)
     if page*size>240: return await say(dict(detail='Authentication credentials were not provided.'), 401)
-    if not 0<size or not 0<page<=20: return await say(dict(detail=dict(page=['Ensure this value is less than or equal to 20.'])), 400)
+    if not 0<size or not 0<page<=20: return await say(dict(detail=dict(page=[too_large])), 400)
     found = host.words(ask.q.get('q', ''))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     n = 240 if callable(found) else min(len(found), 240)
@@ -195,17 +216,22 @@ async def openverse(ask):
 
 async def told(ask):
     "What the host has counted, for one in a process of its own"
-    h = ask.host
-    await ask.send(json.dumps(dict(asked=h.asked, sent=h.sent, most=h.most, most_a_port=h.most_a_port)).encode(), kind='application/json')
+    host = ask.host
+    counted = dict(asked=host.asked, sent=host.sent, most=host.most, most_a_port=host.most_a_port)
+    await ask.send(json.dumps(counted).encode(), kind='application/json')
 
 # ---- the host
 
 class Ask:
     "A request, and what it takes to answer it"
     def __init__(self, host, port, line, reader, writer):
-        self.host, self.port, self.reader, self.writer = host, port, reader, writer
+        self.host = host
+        self.port = port
+        self.reader = reader
+        self.writer = writer
         url = urlsplit(line.split()[1].decode('latin-1'))
-        self.path, self.q = unquote(url.path), {k: v[-1] for k,v in parse_qs(url.query).items()}
+        self.path = unquote(url.path)
+        self.q = {k: v[-1] for k,v in parse_qs(url.query).items()}
         self.n = int((re.findall(r'\d+', self.path.split('/')[-1]) or [0])[-1])
 
     def photo(self): return self.host.photo(self.n)
@@ -222,7 +248,9 @@ class Ask:
         await self.head(status, kind, len(body), **headers)
         await self.write(body)
     async def redirect(self, url): await self.send(b'', 302, Location=quote(url, safe=":/?&=%[]@"))
-    async def left(self): await self.reader.read(1); self.writer.close()
+    async def left(self):
+        await self.reader.read(1)
+        self.writer.close()
 
 class PhotoHost:
     "`with PhotoHost(ports=2) as host: get(host.url('/ok/3.jpg', port=1))`"
@@ -231,17 +259,28 @@ class PhotoHost:
         latency=0,         # Seconds before each answer
         kb=(2,2),          # Sizes of the photos, from and to
     ):
-        self.latency, self.kb, self.n_ports = latency, kb, ports
-        self.found, self.per_page, self.rate, self.searched = {}, None, (20,60), []  # Searches; links a page, as asked for by default
-        self.asked, self.sent, self.times = Counter(), Counter(), defaultdict(list)  # By path, without what stands after `?`
-        self.now, self.most, self.most_a_port = Counter(), 0, 0                      # Requests at once
+        self.latency = latency
+        self.kb = kb
+        self.n_ports = ports
+        self.found = {}                # Search words -> links
+        self.per_page = None           # Links a page, as asked for by default
+        self.rate = 20, 60             # Searches in so many seconds
+        self.searched = []             # When they came
+        self.asked = Counter()         # Path, without what stands after `?` -> requests
+        self.sent = Counter()          # Path -> bytes
+        self.times = defaultdict(list) # Path -> when it was asked for
+        self.now = Counter()           # Port -> requests under way
+        self.most = 0                  # Of them at once
+        self.most_a_port = 0
 
     def url(self, path, port=0): return f'http://{self.netlocs[port]}{path}'
     @property
     def netlocs(self): return [f'127.0.0.1:{p}' for p in self.ports]
     @property
     def total(self): return sum(self.asked.values())
-    def photo(self, n): return photo(n, self.kb[0]+(self.kb[1]-self.kb[0])*(n*7%16)//15)
+    def photo(self, n):
+        least, most = self.kb
+        return photo(n, least+(most-least)*(n*7%16)//15)
     def words(self, q): return self.found.get(q, self.found.get('*', []))
 
     async def _answer(self, ask):
@@ -250,7 +289,8 @@ class PhotoHost:
         self.times[ask.path].append(time.monotonic())
         ask.times = self.asked[ask.path]
         self.now[ask.port] += 1
-        self.most, self.most_a_port = max(self.most, self.now.total()), max(self.most_a_port, self.now[ask.port])
+        self.most = max(self.most, self.now.total())
+        self.most_a_port = max(self.most_a_port, self.now[ask.port])
         try:
             await asyncio.sleep(self.latency)
             kind = ask.path.split('/')[1]
@@ -271,8 +311,10 @@ class PhotoHost:
         finally: writer.close()
 
     async def _run(self, started):
-        self.loop, self.end = asyncio.get_running_loop(), asyncio.Event()
-        self.ports, servers = [], []
+        self.loop = asyncio.get_running_loop()
+        self.end = asyncio.Event()
+        self.ports = []
+        servers = []
         for i in range(self.n_ports):
             servers.append(await asyncio.start_server(functools.partial(self._serve, i), '127.0.0.1', 0, backlog=200))
             self.ports.append(servers[-1].sockets[0].getsockname()[1])
@@ -293,9 +335,9 @@ class PhotoHost:
 @contextlib.contextmanager
 def urllib_goes_to(netloc):
     "Let urllib, and with it bing_image_downloader, find every https host at `netloc`"
+    def connect(host, timeout=5, **_): return http.client.HTTPConnection(netloc, timeout=timeout)
     class Here(urllib.request.HTTPSHandler):
-        def https_open(self, req): return self.do_open(lambda host, timeout=5, **_: http.client.HTTPConnection(netloc, timeout=timeout),
-            req)
+        def https_open(self, request): return self.do_open(connect, request)
     urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Here))
     try: yield
     finally: urllib.request.install_opener(None)
