@@ -1,5 +1,5 @@
 "An internet on loopback: photos, searches of the shape that Bing and Openverse have, and all that goes wrong with them."
-import asyncio, contextlib, functools, hashlib, html, http.client, io, json, math, re, socket, threading, time, urllib.request, zlib
+import asyncio, contextlib, functools, hashlib, html, http.client, io, itertools, json, math, re, socket, threading, time, urllib.request, uuid, zlib
 from collections import Counter, defaultdict
 from email.utils import formatdate
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -14,17 +14,15 @@ def _base(i, kb):
     "JPEG of about `kb` KB, with the two bits a pixel that photos on the web have"
     rng = np.random.default_rng(i)
     side = math.sqrt(kb*4096)
-    kb = max(kb, 1)
     for _ in range(3):
         w = max(int(side*1.15), 16)
         h = max(int(side/1.15), 16)
         small = Image.fromarray(rng.integers(0, 256, (h//16+2, w//16+2, 3), dtype=np.uint8))
-        pixels = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)
-        pixels = pixels+rng.normal(0, 9, (h, w, 1)).astype(np.float32)
-        out = io.BytesIO()
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(out, 'JPEG', quality=85)
-        side *= math.sqrt(kb*1024/len(out.getvalue()))
-    return out.getvalue()
+        smooth = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)
+        grain = rng.normal(0, 9, (h, w, 1)).astype(np.float32)
+        data = saved(Image.fromarray((smooth+grain).clip(0, 255).astype(np.uint8)), 'JPEG', quality=85)
+        side *= math.sqrt(max(kb, 1)*1024/len(data))
+    return data
 
 def photo(n=0, kb=2):
     "JPEG number `n`, `kb` KB or so; a comment in it makes its bytes its own"
@@ -38,25 +36,38 @@ def saved(img, kind, **kwargs):
     img.save(out, kind, **kwargs)
     return out.getvalue()
 
-def _noise(w, h, n=0): return Image.fromarray(np.random.default_rng(n).integers(0, 256, (h, w, 3), dtype=np.uint8))
+def _noise(w=48, h=40, n=0): return Image.fromarray(np.random.default_rng(n).integers(0, 256, (h, w, 3), dtype=np.uint8))
 
 def _rotated():
     exif = Image.Exif()
     exif[274] = 6
     return saved(_noise(60, 40), 'JPEG', exif=exif)
 
-def _deep(): return saved(Image.fromarray(np.linspace(0, 65535, 48*40).reshape(40, 48).astype(np.uint16)), 'PNG')
-def _moving(): return saved(_noise(48, 40), 'GIF', save_all=True, append_images=[_noise(48, 40, 1)], duration=100)
+def _deep():
+    grey = np.linspace(0, 65535, 48*40).reshape(40, 48)
+    return saved(Image.fromarray(grey.astype(np.uint16)), 'PNG')
+
+def _moving(): return saved(_noise(), 'GIF', save_all=True, append_images=[_noise(n=1)], duration=100)
+
 def _glass():
-    img = _noise(48, 40).convert('RGBA')
+    img = _noise().convert('RGBA')
     img.putalpha(90)
     return saved(img, 'PNG')
 
-pictures = dict(rotated=_rotated, cmyk=lambda: saved(_noise(48, 40).convert('CMYK'), 'JPEG'), deep=_deep, moving=_moving, glass=_glass,
-    webp=lambda: saved(_noise(48, 40), 'WEBP'), large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
-    claims=lambda: claims(50_000, 50_000), same=lambda: photo(10**6), empty=lambda: b'',
+pictures = dict(
+    rotated=_rotated,
+    deep=_deep,
+    moving=_moving,
+    glass=_glass,
+    cmyk=lambda: saved(_noise().convert('CMYK'), 'JPEG'),
+    webp=lambda: saved(_noise(), 'WEBP'),
+    large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
+    claims=lambda: claims(50_000, 50_000),
+    same=lambda: photo(10**6),
+    half=lambda: photo()[:700],
+    empty=lambda: b'',
     svg=lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-    html=lambda: b'<!DOCTYPE html><html><body>You need an account</body></html>', half=lambda: photo()[:700])
+    html=lambda: b'<!DOCTYPE html><html><body>You need an account</body></html>')
 pictures = {k: functools.cache(f) for k,f in pictures.items()}
 
 @functools.lru_cache(1)
@@ -142,11 +153,11 @@ async def huge(ask):
     "200 MB of a photo and noise, in chunks, or with `length=1` announced; never more than a chunk of it in memory"
     ask.writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
     chunk = bytes(2**16)
-    length = 200*2**20
+    chunks = 200*2**20//len(chunk)
     announced = ask.q.get('length')
-    if announced: await ask.head(length=length)
-    else: await ask.head(**{'Transfer-Encoding':'chunked'})
-    for data in [ask.photo(), *(chunk for _ in range(length//2**16))]:
+    if announced: await ask.head(length=chunks*len(chunk))
+    else: await ask.head(**{'Transfer-Encoding': 'chunked'})
+    for data in [ask.photo(), *itertools.repeat(chunk, chunks)]:
         await ask.write(data if announced else b'%x\r\n%b\r\n' % (len(data), data))
     if not announced: await ask.write(b'0\r\n\r\n')
 @answer
@@ -164,8 +175,9 @@ def entries(found, first, count):
 
 def iusc(o):
     "The element of Bing's page that stands for one photo"
-    m = dict(cid='25SQhm4X', purl=o.get('page') or o['url']+'.html', murl=o['url'], turl='', md5='', shkey='',
-             t=o.get('title', 'A title & more'), mid='', desc='')
+    page = o.get('page') or o['url']+'.html'
+    title = o.get('title', 'A title & more')
+    m = dict(cid='25SQhm4X', purl=page, murl=o['url'], turl='', md5='', shkey='', t=title, mid='', desc='')
     text = html.escape(json.dumps(m, separators=(',',':'), ensure_ascii=False))
     return f'<li><div class="iuscp"><a class="iusc" style="height:160px" m="{text}" href="#"></a></div></li>'
 
@@ -181,58 +193,59 @@ async def bing(ask):
 
 def work(o, i):
     "A result of Openverse, with the fields that its documentation lists"
-    at = 'https://api.openverse.org/v1/images'
-    key = hashlib.md5(o['url'].encode()).hexdigest()
-    key = '-'.join([key[:8], key[8:12], key[12:16], key[16:20], key[20:]])
+    images = 'https://api.openverse.org/v1/images'
+    key = str(uuid.UUID(hashlib.md5(o['url'].encode()).hexdigest()))
     out = dict(id=key, title='Tree Bark Photo', indexed_on='2022-08-27T17:39:48Z', foreign_landing_url=f'https://stocksnap.test/photo/{i}',
         url=o['url'], creator='Tim Sullivan', creator_url='https://stocksnap.test/tim', license='by-sa', license_version='4.0',
         license_url='https://creativecommons.org/licenses/by-sa/4.0/', provider='stocksnap', source='stocksnap', category='photograph',
         filesize=896128, filetype='jpg', tags=[dict(accuracy=None, name='tree', unstable__provider='stocksnap')],
         attribution='"Tree Bark Photo" by Tim Sullivan is licensed under CC BY-SA 4.0.', fields_matched=['title'], mature=False,
-        height=4016, width=6016, thumbnail=f'{at}/{key}/thumb/',
-        detail_url=f'{at}/{key}/', related_url=f'{at}/{key}/related/', unstable__sensitivity=[])
+        height=4016, width=6016, thumbnail=f'{images}/{key}/thumb/',
+        detail_url=f'{images}/{key}/', related_url=f'{images}/{key}/related/', unstable__sensitivity=[])
     return {**out, **o}
 
 async def openverse(ask):
     "A page of Openverse: who has no key gets 20 works a page, 240 in all, 20 pages a minute"
-    async def say(body, status=200, **kw): await ask.send(json.dumps(body).encode(), status, 'application/json', **kw)
+    async def reply(body, status=200, **kw): await ask.send(json.dumps(body).encode(), status, 'application/json', **kw)
+    async def refuse(detail, status, **kw): await reply(dict(detail=detail), status, **kw)
     host = ask.host
     page = int(ask.q.get('page', 1))
     size = int(ask.q.get('page_size', 20))
-    too_large = 'Ensure this value is less than or equal to 20.'
-    host.searched[:] = [t for t in host.searched if t>time.monotonic()-host.rate[1]]
-    if len(host.searched)>=host.rate[0]:
-        wait = max(math.ceil(host.searched[0]+host.rate[1]-time.monotonic()), 1)
-        return await say(dict(detail=f'Request was throttled. Expected available in {wait} seconds.'), 429, **{'Retry-After': wait})
+    most, seconds = host.rate
+    host.searched[:] = [t for t in host.searched if t>time.monotonic()-seconds]
+    if len(host.searched)>=most:
+        wait = max(math.ceil(host.searched[0]+seconds-time.monotonic()), 1)
+        detail = f'Request was throttled. Expected available in {wait} seconds.'
+        return await refuse(detail, 429, **{'Retry-After': wait})
     host.searched.append(time.monotonic())
-    if size>20: return await say(dict(detail=too_large), 401)
-    if page*size>240: return await say(dict(detail='Authentication credentials were not provided.'), 401)
-    if not 0<size or not 0<page<=20: return await say(dict(detail=dict(page=[too_large])), 400)
+    too_large = 'Ensure this value is less than or equal to 20.'
+    if size>20: return await refuse(too_large, 401)
+    if page*size>240: return await refuse('Authentication credentials were not provided.', 401)
+    if not 0<size or not 0<page<=20: return await refuse(dict(page=[too_large]), 400)
     found = host.words(ask.q.get('q', ''))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     n = 240 if callable(found) else min(len(found), 240)
-    results = [work(o, (page-1)*size+i) for i,o in enumerate(entries(found, (page-1)*size, size))]
-    await say(dict(result_count=n, page_count=math.ceil(n/size), page_size=size, page=page, results=results))
+    first = (page-1)*size
+    results = [work(o, i) for i,o in enumerate(entries(found, first, size), first)]
+    await reply(dict(result_count=n, page_count=math.ceil(n/size), page_size=size, page=page, results=results))
 
 async def told(ask):
     "What the host has counted, for one in a process of its own"
-    host = ask.host
-    counted = dict(asked=host.asked, sent=host.sent, most=host.most, most_a_port=host.most_a_port)
-    await ask.send(json.dumps(counted).encode(), kind='application/json')
+    h = ask.host
+    counts = dict(asked=h.asked, sent=h.sent, most=h.most, most_a_port=h.most_a_port)
+    await ask.send(json.dumps(counts).encode(), kind='application/json')
 
 # ---- the host
 
 class Ask:
     "A request, and what it takes to answer it"
     def __init__(self, host, port, line, reader, writer):
-        self.host = host
-        self.port = port
-        self.reader = reader
-        self.writer = writer
+        self.host, self.port, self.reader, self.writer = host, port, reader, writer
         url = urlsplit(line.split()[1].decode('latin-1'))
         self.path = unquote(url.path)
         self.q = {k: v[-1] for k,v in parse_qs(url.query).items()}
-        self.n = int((re.findall(r'\d+', self.path.split('/')[-1]) or [0])[-1])
+        numbers = re.findall(r'\d+', self.path.split('/')[-1])
+        self.n = int(numbers[-1]) if numbers else 0
 
     def photo(self): return self.host.photo(self.n)
     async def write(self, data):
@@ -241,9 +254,9 @@ class Ask:
         await self.writer.drain()
     async def head(self, status=200, kind='image/jpeg', length=None, **headers):
         if length is not None: headers['Content-Length'] = length
-        headers = {'Content-Type':kind, **headers}
-        lines = [f'HTTP/1.1 {status} {http.client.responses.get(status, "")}', *(f'{k}: {v}' for k,v in headers.items()), '', '']
-        self.writer.write('\r\n'.join(lines).encode())
+        lines = [f'HTTP/1.1 {status} {http.client.responses.get(status, "")}', f'Content-Type: {kind}']
+        lines += [f'{k}: {v}' for k,v in headers.items()]
+        self.writer.write('\r\n'.join([*lines, '', '']).encode())
     async def send(self, body, status=200, kind='image/jpeg', **headers):
         await self.head(status, kind, len(body), **headers)
         await self.write(body)
@@ -264,13 +277,13 @@ class PhotoHost:
         self.n_ports = ports
         self.found = {}                # Search words -> links
         self.per_page = None           # Links a page, as asked for by default
-        self.rate = 20, 60             # Searches in so many seconds
-        self.searched = []             # When they came
-        self.asked = Counter()         # Path, without what stands after `?` -> requests
-        self.sent = Counter()          # Path -> bytes
-        self.times = defaultdict(list) # Path -> when it was asked for
-        self.now = Counter()           # Port -> requests under way
-        self.most = 0                  # Of them at once
+        self.rate = 20,60              # Searches, and in how many seconds
+        self.searched = []             # When
+        self.asked = Counter()         # By path, without the query
+        self.sent = Counter()
+        self.times = defaultdict(list)
+        self.now = Counter()           # Requests at once, by port
+        self.most = 0
         self.most_a_port = 0
 
     def url(self, path, port=0): return f'http://{self.netlocs[port]}{path}'
@@ -278,9 +291,7 @@ class PhotoHost:
     def netlocs(self): return [f'127.0.0.1:{p}' for p in self.ports]
     @property
     def total(self): return sum(self.asked.values())
-    def photo(self, n):
-        least, most = self.kb
-        return photo(n, least+(most-least)*(n*7%16)//15)
+    def photo(self, n): return photo(n, self.kb[0]+(self.kb[1]-self.kb[0])*(n*7%16)//15)
     def words(self, q): return self.found.get(q, self.found.get('*', []))
 
     async def _answer(self, ask):
@@ -335,9 +346,10 @@ class PhotoHost:
 @contextlib.contextmanager
 def urllib_goes_to(netloc):
     "Let urllib, and with it bing_image_downloader, find every https host at `netloc`"
-    def connect(host, timeout=5, **_): return http.client.HTTPConnection(netloc, timeout=timeout)
     class Here(urllib.request.HTTPSHandler):
-        def https_open(self, request): return self.do_open(connect, request)
+        def https_open(self, req):
+            def connect(host, timeout=5, **_): return http.client.HTTPConnection(netloc, timeout=timeout)
+            return self.do_open(connect, req)
     urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Here))
     try: yield
     finally: urllib.request.install_opener(None)
