@@ -18,10 +18,22 @@ class BuildPy(build_py):
         static.mkdir(parents=True, exist_ok=True)
         for page in ('app', 'review'): shutil.copy(here/'nbs'/f'{page}.ipynb', static)
 
+name = cfg['lib_name']
+extras = {k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')}
+
 setup(
-    version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(), author=cfg['author'], license=cfg['license'],
-    long_description=(here/'README.md').read_text(encoding='utf8'), long_description_content_type='text/markdown',
-    python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(),
-    extras_require={k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')},
+    version=cfg['version'],
+    description=cfg['description'],
+    keywords=cfg['keywords'].split(),
+    author=cfg['author'],
+    license=cfg['license'],
+    long_description=(here/'README.md').read_text(encoding='utf8'),
+    long_description_content_type='text/markdown',
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg['requirements'].split(),
+    extras_require=extras,
     entry_points=dict(console_scripts=cfg['console_scripts'].splitlines()),
-    packages=find_packages(include=[f"{cfg['lib_name']}*"]), package_data={f"{cfg['lib_name']}.page": ['static/**']}, zip_safe=False, cmdclass=dict(build_py=BuildPy))
+    packages=find_packages(include=[name, f'{name}.*']),
+    package_data={f'{name}.page': ['static/**']},
+    zip_safe=False,
+    cmdclass=dict(build_py=BuildPy))

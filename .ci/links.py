@@ -1,32 +1,39 @@
-"""Writes what follows from settings.ini: badges and install cells, [project.urls], the URLs and the table of nbs/index.ipynb, README.md, CITATION.cff.
+"""Writes what follows from settings.ini: badges, install cells, [project.urls], URLs and table of nbs/index.ipynb, README.md, CITATION.cff.
 
 The times in the table are those of benchmarks/results/lessons.json, which benchmarks/lessons.py takes from the record of a run of the lessons;
 the answer in nbs/index.ipynb is the one that lesson 05 shows."""
 import json, re
 from configparser import ConfigParser
 
-BADGES, INSTALL, TABLE = '<!-- Badges: made by `make links` -->', '# Made by `make links`.', '<!-- Lessons: made by `make links` -->'
+BADGES = '<!-- Badges: made by `make links` -->'
+INSTALL = '# Made by `make links`.'
+TABLE = '<!-- Lessons: made by `make links` -->'
 
 def settings(root):
     "What settings.ini decides"
     cfg = ConfigParser(delimiters=['='])
     cfg.read(str(root/'settings.ini'), encoding='utf8')
-    url, branch = cfg['DEFAULT']['git_url'], cfg['DEFAULT']['branch']
+    cfg = cfg['DEFAULT']
+    url = cfg['git_url']
+    branch = cfg['branch']
     owner, repo = url.split('/')[-2:]
-    path, docs = f'{owner}/{repo}/blob/{branch}/nbs', f'https://{owner}.github.io/{repo}'
-    about = {k: cfg['DEFAULT'][k] for k in ('version', 'author', 'description', 'license')}
-    return dict(url=url, branch=branch, name=cfg['DEFAULT']['lib_name'], path=path, docs=docs, **about)
+    about = {k: cfg[k] for k in ('version', 'author', 'description', 'license')}
+    path = f'{owner}/{repo}/blob/{branch}/nbs'
+    docs = f'https://{owner}.github.io/{repo}'
+    return dict(url=url, branch=branch, name=cfg['lib_name'], path=path, docs=docs, **about)
 
 def badges(name, cfg):
     "Links that open the lesson `name` on Colab and on Paperspace"
-    colab, paperspace = 'https://colab.research.google.com', 'https://console.paperspace.com'
+    colab = 'https://colab.research.google.com'
+    paperspace = 'https://console.paperspace.com'
     path = f'/github/{cfg["path"]}/{name}'
     return (f'[![Open in Colab]({colab}/assets/colab-badge.svg)]({colab}{path}) '
             f'[![Run on Paperspace](https://assets.paperspace.io/img/gradient-badge.svg)]({paperspace}{path})')
 
 def install(cfg):
     "The first code cell of a lesson"
-    name, url = cfg['name'], cfg['url']
+    name = cfg['name']
+    url = cfg['url']
     return f'''#| hide
 {INSTALL} On Colab and Paperspace: install what is missing, keep their torch. Elsewhere: nothing.
 import os, subprocess, sys # chkstyle: ignore
@@ -43,7 +50,8 @@ def place(cells, at, kind, mark, text, cid):
     "Put the cell whose text holds `mark` at `at(cells)`, with `text`; a cell that is right keeps its id"
     old = [c for c in cells if mark in source(c)]
     cells[:] = [c for c in cells if mark not in source(c)]
-    new = dict(old[0] if old else dict(cell_type=kind, id=cid, metadata={}), source=text.splitlines(keepends=True))
+    new = old[0] if old else dict(cell_type=kind, id=cid, metadata={})
+    new = dict(new, source=text.splitlines(keepends=True))
     if kind == 'code': new.update(execution_count=None, outputs=[])
     cells.insert(at(cells), new)
 
@@ -61,11 +69,16 @@ def minutes(seconds):
 
 def table(lessons, cfg, times):
     "A row for each lesson: title, subtitle, the time it takes (`times`: lesson -> dict of seconds), badges"
-    titles = [re.search(r'^# (.+?)\n+> (.+?)(?:\n|$)', source(nb['cells'][0])) for nb in lessons.values()]
     base = f'{cfg["url"]}/blob/{cfg["branch"]}/nbs'
-    def took(name): return ' | '.join(minutes(times.get(name[:-6], {}).get(o)) for o in ('cpu', 'gpu'))
-    rows = [f'| [{name[:2]} {m[1]}]({base}/{name}) | {m[2]} | {took(name)} | {badges(name, cfg)} |' for name, m in zip(lessons, titles) if m]
-    return '\n'.join([TABLE, '', '| Lesson | What it does | CPU | GPU | Open it |', '|:--|:--|:--|:--|:--|', *rows])
+    rows = [TABLE, '', '| Lesson | What it does | CPU | GPU | Open it |', '|:--|:--|:--|:--|:--|']
+    for name, nb in lessons.items():
+        title = re.search(r'^# (.+?)\n+> (.+?)(?:\n|$)', source(nb['cells'][0]))
+        if not title: continue
+        seconds = times.get(name[:-len('.ipynb')], {})
+        cpu = minutes(seconds.get('cpu'))
+        gpu = minutes(seconds.get('gpu'))
+        rows.append(f'| [{name[:2]} {title[1]}]({base}/{name}) | {title[2]} | {cpu} | {gpu} | {badges(name, cfg)} |')
+    return '\n'.join(rows)
 
 def answer(lessons):
     "What lesson 05 shows below `clf(photo)`"
@@ -77,7 +90,8 @@ def index(nb, lessons, cfg, times):
     for c in nb['cells']:
         text = re.sub(r'(git clone |git\+)https://[^\s"\'`]+', r'\g<1>'+cfg['url'], source(c))
         if TABLE in text: text = table(lessons, cfg, times)
-        if c['cell_type'] == 'code' and 'Classifier(' in text: c['outputs'] = [dict(o, execution_count=None) for o in answer(lessons)]
+        if c['cell_type'] == 'code' and 'Classifier(' in text:
+            c['outputs'] = [dict(o, execution_count=None) for o in answer(lessons)]
         c['source'] = text.splitlines(keepends=True)
 
 def from_root(text):
@@ -112,11 +126,13 @@ def readme(nb):
     parts = ['<!-- Made from nbs/index.ipynb by `make links` -->']
     for c in nb['cells']:
         text = source(c).strip()
-        if c['cell_type'] == 'code': text = f'```python\n{re.sub(r"^#[|] .*", "", text, flags=re.M).strip()}\n```'
-        parts.append(text if c['cell_type'] == 'code' else from_root(text))
+        if c['cell_type'] == 'code':
+            code = re.sub(r'^#[|] .*', '', text, flags=re.M).strip()
+            parts.append(f'```python\n{code}\n```')
+        else: parts.append(from_root(text))
         for o in c.get('outputs', []):
-            shown = ''.join(o.get('text') or o.get('data', {}).get('text/plain') or '').rstrip()
-            if shown: parts.append(f'```\n{shown}\n```')
+            printed = ''.join(o.get('text') or o.get('data', {}).get('text/plain') or '').rstrip()
+            if printed: parts.append(f'```\n{printed}\n```')
     return '\n\n'.join(parts)+'\n'
 
 def urls(text, cfg):
@@ -126,7 +142,8 @@ def urls(text, cfg):
 
 def write_links(root):
     "Bring all of it in step; the files that were changed"
-    cfg, changed = settings(root), []
+    cfg = settings(root)
+    changed = []
     def put(path, text):
         if path.exists() and path.read_text(encoding='utf8') == text: return
         path.write_text(text, encoding='utf8')
@@ -138,7 +155,8 @@ def write_links(root):
     for name, nb in lessons.items():
         lesson(nb, name, cfg)
         put(root/'nbs'/name, dump(nb))
-    path, seconds = root/'nbs'/'index.ipynb', root/'benchmarks'/'results'/'lessons.json'
+    path = root/'nbs'/'index.ipynb'
+    seconds = root/'benchmarks'/'results'/'lessons.json'
     times = {o['lesson']: o for o in load(seconds)['rows']} if seconds.exists() else {}
     nb = load(path)
     index(nb, lessons, cfg, times)
@@ -149,13 +167,19 @@ def write_links(root):
 
 def leave_site(root):
     "Links of the built site (_docs/) to files of the repository that are not on it lead to the repository"
-    cfg, site, changed = settings(root), root/'_docs', []
-    def there(page, m):
-        path = (root/'nbs'/page.relative_to(site).parent/m[2]).resolve()
-        if (root/'nbs').resolve() in path.parents or not path.exists(): return m[0]
-        return f'{m[1]}{cfg["url"]}/blob/{cfg["branch"]}/{path.relative_to(root.resolve()).as_posix()}'
+    cfg = settings(root)
+    site = root/'_docs'
+    notebooks = (root/'nbs').resolve()
+    changed = []
     for page in [*site.rglob('*.html'), *site.rglob('*.md')]:
+        folder = notebooks/page.relative_to(site).parent
+        def to_repository(m):
+            path = (folder/m[2]).resolve()
+            if notebooks in path.parents or not path.exists(): return m[0]
+            return f'{m[1]}{cfg["url"]}/blob/{cfg["branch"]}/{path.relative_to(root.resolve()).as_posix()}'
         old = page.read_text(encoding='utf8')
-        new = re.sub(r'(href="|\]\()(\.\./[^")#\s]+)', lambda m: there(page, m), old)
-        if new != old: page.write_text(new, encoding='utf8'); changed.append(str(page.relative_to(root)))
+        new = re.sub(r'(href="|\]\()(\.\./[^")#\s]+)', to_repository, old)
+        if new == old: continue
+        page.write_text(new, encoding='utf8')
+        changed.append(str(page.relative_to(root)))
     return changed

@@ -182,7 +182,7 @@ def test():
             in_step=in_step,
             layers=lambda: call(script('lint-imports'), '--no-logo', '--no-cache'),
             notebooks=lambda: notebooks(tmp),
-            tests=lambda: call(script('pytest'), *PYTEST, env=clean_env(tmp/'tests')),
+            tests=lambda: call(script('pytest'), *PYTEST, env=clean_env(tmp/'tests', OMP_NUM_THREADS='1')),  # a core a worker
             light=light_part)
         for name, step in steps.items():
             print(f'\n== {name}', flush=True)

@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT/'nbs'/'images'
 SHOTS = dict(light=(760, 'light'), dark=(760, 'dark'), phone=(360, 'light'))
 CELLS = {'01_download': '5483d695', '02_clean': 'd040b032', '03_train': 'showres3', '04_interpret': 'e459bac6', '05_export': 'heatfile'}
-SIDE, BYTES = 640, 40_000 # Of a lesson's picture: the width and the size it may have
+SIDE = 640      # largest width of a lesson's picture
+BYTES = 40_000  # its largest size
 
 # -- The app
 
@@ -34,7 +35,8 @@ def app_pictures():
     from playwright.sync_api import sync_playwright
     path, tried = find_chromium()
     if not path: return f'the pictures of the app stay as they are: no browser ({"; ".join(tried)})'
-    server = subprocess.Popen([Path(sys.executable).with_name('eyewear-app'), '--port', '0'], stdout=subprocess.PIPE, text=True)
+    cmd = [Path(sys.executable).with_name('eyewear-app'), '--port', '0']
+    server = subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True)
     try:
         url = re.search(r'http://\S+', server.stdout.readline())[0]
         with sync_playwright() as p:
@@ -72,15 +74,17 @@ def lesson_pictures():
     for name, cid in CELLS.items():
         data = saved_picture(name, cid)
         if data: (IMAGES/f'lesson_{name[:2]}.jpg').write_bytes(small(data))
-        else: missing.append(f'{name}.ipynb: no picture below the cell {cid}; run `make lessons`, or name another cell in .ci/pictures.py')
+        else:
+            hint = 'run `make lessons`, or name another cell in .ci/pictures.py'
+            missing.append(f'{name}.ipynb: no picture below the cell {cid}; {hint}')
     (IMAGES/'lesson_06.jpg').write_bytes(small((IMAGES/'app_light.png').read_bytes(), top=920))
     return missing
 
 def main(which='all'):
     IMAGES.mkdir(exist_ok=True)
-    why = None if which == 'lessons' else app_pictures()
+    problem = None if which == 'lessons' else app_pictures()
     missing = lesson_pictures()
-    for o in filter(None, (why, *missing)): print(f'eyewear: {o}', file=sys.stderr)
+    for o in filter(None, (problem, *missing)): print(f'eyewear: {o}', file=sys.stderr)
     return bool(missing)
 
 if __name__ == '__main__': sys.exit(main(*sys.argv[1:]))
