@@ -26,10 +26,15 @@ def apply_cleaner(
     ds:Dataset, # Whose photos it shows
 )->list:        # The decisions
     "Turn what was chosen in the cleaner into decisions of a person"
-    out = [ds.decide(cleaner.fns[i].name, None, 'person', 'cleaner') for i in cleaner.delete()]
-    return out + [ds.decide(cleaner.fns[i].name, label, 'person', 'cleaner') for i,label in cleaner.change()]
+    choices = [(i,None) for i in cleaner.delete()] + list(cleaner.change())
+    return [ds.decide(cleaner.fns[i].name, label, 'person', 'cleaner') for i,label in choices]
 
 # %% ../nbs/04_interpret.ipynb #da86bec9
+def _folds(ds, files, n):
+    "A number from 0 to `n`-1 for each of `files`, the same for near-duplicates"
+    groups = [ds.row(f.name)['group'] for f in files]
+    return torch.tensor([int(sha256(f'fold {group}'.encode())[:8], 16)%n for group in groups])
+
 def cross_probs(
     ds:Dataset,      # Photos and their labels
     learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
@@ -40,17 +45,21 @@ def cross_probs(
     "Out-of-sample probabilities: each photo is judged by a model that has seen neither it nor its near-duplicates"
     split = ds.split()
     files = files or [f for f in ds.files() if split[f.name]!='test']
+    epochs = epochs or usual_epochs('cached', ds)*3//4
     y = torch.tensor([learn.dls.vocab.o2i[f.parent.name] for f in files])
-    fold = torch.tensor([int(sha256(f'fold {ds.row(f.name)["group"]}'.encode())[:8], 16)%folds for f in files])
-    acts,probs,epochs = None,torch.zeros(len(files), len(learn.dls.vocab)),epochs or usual_epochs('cached', ds)*3//4
+    fold = _folds(ds, files, folds)
+    probs = torch.zeros(len(files), len(learn.dls.vocab))
+    acts = None
     for k in range(folds):
-        if (fold==k).all() or not (fold==k).any(): continue
+        held_out = fold==k
+        if held_out.all() or not held_out.any(): continue
         set_seed(42+k)
         fresh = get_learner(ds, learn.backbone)
-        if acts is None: acts = view_activations(ds, fresh, learn.backbone, files, usual_views(ds))
-        fast = fit_late(nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1]), acts, y, fold==k, epochs, quiet=True)
-        views = [fast.dls.valid.new(Views(acts[fold==k], y[fold==k], v)) for v in range(acts.shape[1])]
-        with fast.no_bar(): probs[fold==k] = torch.stack([fast.get_preds(dl=dl)[0] for dl in views]).mean(0)
+        if acts is None: acts = view_activations(ds, fresh, learn.backbone, files)
+        late = nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1])
+        fast = fit_late(late, acts, y, held_out, epochs, quiet=True)
+        views = [fast.dls.valid.new(Views(acts[held_out], y[held_out], v)) for v in range(acts.shape[1])]
+        with fast.no_bar(): probs[held_out] = torch.stack([fast.get_preds(dl=dl)[0] for dl in views]).mean(0)
     return files,probs
 
 # %% ../nbs/04_interpret.ipynb #72574465
@@ -61,30 +70,38 @@ def rank_labels(
     share:float=.2, # Part of the photos that goes into the queue
     first:list=(),  # Names that come first whatever their confidence, e.g. photos found under two labels
     alike=None,     # How like the others each photo is, `[n]`, from `likeness`; what is unlike them comes later
-)->list:            # Dicts with `name`, `label`, `guess`, `sure` (of the guess), `confidence` (of the label it carries), `reason` and `why`
+)->list:            # Dicts: `name`, `label`, `guess`, `sure` (of the guess), `confidence` (of the label), `reason`, `why`
     "A review queue: photos whose label the models trust least"
-    vocab,out = list(vocab),[]
+    vocab = list(vocab)
     unlike = np.zeros(len(files)) if alike is None else np.clip(np.median(alike)-alike, 0, None)
-    for f,p,u in zip(files, probs, unlike):
-        label,guess,sure = f.parent.name,vocab[int(p.argmax())],float(p.max())
-        conf = float(p[vocab.index(label)])
-        why = 'under two labels' if f.name in first else f'{guess} {sure:.0%}' if guess!=label else f'{conf:.0%} sure'
-        reason = 'two labels' if f.name in first else 'wrong label' if guess!=label else 'unsure'
-        out.append(dict(name=f.name, label=label, guess=guess, sure=sure, confidence=conf, rank=conf+float(u), why=why, reason=reason))
+    out = []
+    for f,p,penalty in zip(files, probs, unlike):
+        label = f.parent.name
+        guess = vocab[int(p.argmax())]
+        sure = float(p.max())
+        confidence = float(p[vocab.index(label)])
+        if f.name in first: reason,why = 'two labels','under two labels'
+        elif guess!=label: reason,why = 'wrong label',f'{guess} {sure:.0%}'
+        else: reason,why = 'unsure',f'{confidence:.0%} sure'
+        out.append(dict(name=f.name, label=label, guess=guess, sure=sure, confidence=confidence,
+            rank=confidence+float(penalty), why=why, reason=reason))
     return sorted(out, key=lambda o: (o['name'] not in first, o['rank']))[:int(len(out)*share)]
 
 # %% ../nbs/04_interpret.ipynb #89d5b0bc
 def confident_joint(
     y,     # `[n]` labels as numbers
     probs, # Out-of-sample probabilities `[n, labels]`
-)->np.ndarray: # Whole numbers `[labels, labels]`: photos that carry the label of the row and surely show that of the column
+)->np.ndarray: # Whole numbers `[labels, labels]`: photos that carry the label of the row, surely show that of the column
     "Count what photos surely show, by the label they carry (Northcutt, Jiang and Chuang 2021)"
-    y,probs = np.asarray(y),np.asarray(probs)
-    usual = np.array([probs[y==j,j].mean() if (y==j).any() else 1 for j in range(probs.shape[1])])
+    y = np.asarray(y)
+    probs = np.asarray(probs)
+    n = probs.shape[1]
+    usual = np.array([probs[y==j,j].mean() if (y==j).any() else 1 for j in range(n)])
     sure = probs>=usual-1e-6
     shows = np.where(sure.sum(1)>1, probs.argmax(1), sure.argmax(1))
-    joint = np.zeros((probs.shape[1],)*2, dtype=int)
-    np.add.at(joint, (y[sure.any(1)], shows[sure.any(1)]), 1)
+    counted = sure.any(1)
+    joint = np.zeros((n,n), dtype=int)
+    np.add.at(joint, (y[counted], shows[counted]), 1)
     return joint
 
 # %% ../nbs/04_interpret.ipynb #8104c1ba
@@ -94,8 +111,12 @@ def estimate_wrong(
     vocab, # Labels
 )->dict:   # 'cups, really plates' -> photos
     "About how many labels are wrong, for each pair of labels, the largest number first"
-    part = joint/np.maximum(joint.sum(1, keepdims=True), 1)*np.bincount(y, minlength=len(joint))[:,None]
-    out = {f'{vocab[i]}, really {vocab[j]}': round(float(part[i,j]), 1) for i in range(len(joint)) for j in range(len(joint)) if i!=j}
+    share = joint/np.maximum(joint.sum(1, keepdims=True), 1)
+    photos = share*np.bincount(y, minlength=len(joint))[:,None]
+    out = {}
+    for i,label in enumerate(vocab):
+        for j,other in enumerate(vocab):
+            if i!=j: out[f'{label}, really {other}'] = round(float(photos[i,j]), 1)
     return dict(sorted(out.items(), key=lambda o: -o[1]))
 
 # %% ../nbs/04_interpret.ipynb #ccbcd055
@@ -105,7 +126,11 @@ def losses(
 )->dict:           # name -> loss
     "Cross-entropy of each photo under the label that it carries"
     with learn.no_bar(): probs,_ = learn.get_preds(dl=learn.dls.test_dl(files, bs=16, num_workers=0))
-    return {f.name: float(-p[learn.dls.vocab.o2i[f.parent.name]].clamp(min=1e-7).log()) for f,p in zip(files, probs)}
+    loss = {}
+    for f,p in zip(files, probs):
+        prob = p[learn.dls.vocab.o2i[f.parent.name]].clamp(min=1e-7)
+        loss[f.name] = float(-prob.log())
+    return loss
 
 # %% ../nbs/04_interpret.ipynb #19bdec49
 def add_facts(
@@ -116,8 +141,9 @@ def add_facts(
     "What `Review` shows and sorts by, beside what the models say"
     files = ds.whole_files()
     like = neighbours(files, photo_features(ds, files))
-    part,loss = ds.split(),losses(learn, [ds.find(o['name']) for o in queue])
-    return [dict(o, part=part[o['name']], loss=loss[o['name']], like=like.get(o['name'], {})) for o in queue]
+    split = ds.split()
+    loss = losses(learn, [ds.find(o['name']) for o in queue])
+    return [dict(o, part=split[o['name']], loss=loss[o['name']], like=like.get(o['name'], {})) for o in queue]
 
 # %% ../nbs/04_interpret.ipynb #13b21666
 def plot_errors(
@@ -127,8 +153,12 @@ def plot_errors(
     "Error rates with their 95 % intervals"
     figures = {k:v for k,v in figures.items() if v and v['n']}
     fig,ax = plt.subplots(figsize=(5,.5*len(figures)+1))
-    for i,v in enumerate(figures.values()): ax.errorbar(100*v['error'], -i, xerr=[[100*(v['error']-v['low'])], [100*(v['high']-v['error'])]], fmt='o', capsize=4)
-    ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, xlabel='photos answered wrong (%), with 95 % interval', title=title)
+    for i,v in enumerate(figures.values()):
+        below = 100*(v['error']-v['low'])
+        above = 100*(v['high']-v['error'])
+        ax.errorbar(100*v['error'], -i, xerr=[[below],[above]], fmt='o', capsize=4)
+    ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, title=title)
+    ax.set_xlabel('photos answered wrong (%), with 95 % interval')
     ax.set_xlim(left=0)
 
 # %% ../nbs/04_interpret.ipynb #f298e24a

@@ -450,7 +450,7 @@ def _possible_endings(data):
     "Bytes that could have come next in the last scan of a JPEG"
     yield from _endings
     if b'\xff\xdd' not in data: return
-    for marker in range(0xd0, 0xd8): yield b'\xff'+bytes([marker])+_endings[0] # The next part of the scan may start here
+    for marker in range(0xd0, 0xd8): yield b'\xff'+bytes([marker])+_endings[0] # Where a next part may start
 
 def _complete(
     data:bytes,        # JPEG
@@ -751,7 +751,7 @@ def _open_stdin():
 # %% ../nbs/00_photo.ipynb #5a4db007
 def _run_sandbox(data, name):
     "What the process writes about the photo `data`"
-    env = {**os.environ, 'OPENBLAS_NUM_THREADS':'1'} # numpy keeps 40 MB for each core otherwise, and a workstation has many
+    env = {**os.environ, 'OPENBLAS_NUM_THREADS':'1'} # Else numpy keeps 40 MB for each core, and there may be many
     command = [sys.executable, '-m', 'eyewear.photo']
     message = json.dumps(name).encode()+b'\n'+data
     try: result = subprocess.run(command, input=message, capture_output=True, timeout=max_seconds, env=env)
@@ -763,7 +763,7 @@ def open_small(
     data:bytes, # A photo, or anything else that a stranger sends
     name:str,   # What to call it in an error
 )->Image.Image: # Upright, RGB, of `stored_side` at most
-    "Open a photo as small as a page shows it, or raise `PhotoError`; what may be costly is opened in a process of its own"
+    "`open_photo` for strangers' photos: what may be costly is opened in a process of its own"
     if _is_small(data): return open_photo(data, name)
     head,_,pixels = _run_sandbox(data, name).partition(b'\n')
     head = json.loads(head)

@@ -27,15 +27,15 @@ from .core import *
 from .photo import open_photo,resize_for_model,resize_rule
 
 # %% ../nbs/00_predict.ipynb #0b6b9f8f
-_unsure = .6 # Probability below which an answer is no more than a guess: of a hundred such answers, some forty or more are wrong
+_unsure = .6 # Below this probability an answer is a guess: of a hundred such answers, some forty or more are wrong
 
 class Prediction:
     "The most likely label, with the probability of each, and whether the model has seen anything like it"
     def __init__(self,
         probs:dict,               # label -> probability
-        unknown:float|None=None,  # How little it is like anything learned from, 0 to 1; None where the model cannot tell
+        unknown:float|None=None,  # How little it is like anything learned from, 0 to 1; None: the model can't tell
         threshold:float=math.inf, # `unknown` up to which it counts as seen
-        heat:dict|None=None       # label -> float32 `[h, w]`, what speaks for it at each place; None where the model cannot tell
+        heat:dict|None=None       # label -> float32 `[h, w]`, what speaks for it at each place; None: it can't tell
     ):
         self.probs = probs
         self.unknown = unknown
@@ -99,7 +99,8 @@ def split_address(
         url,tag = urldefrag(model.strip())
         _check_scheme(url, url)
     except ValueError as e:
-        raise ModelError(f'the address of the model is none ({e}); give one like https://example.org/eyewear.onnx') from None
+        raise ModelError(f'the address of the model is none ({e}); '
+            'give one like https://example.org/eyewear.onnx') from None
     if m := re.fullmatch('sha256=([0-9a-f]{64})', tag, re.I): return url,m[1].lower()
     raise ModelError(f'{_without_secrets(url)}: has no digest; '
         'end the address in #sha256= and the 64 digits that `sha256sum eyewear.onnx` prints')
@@ -171,7 +172,8 @@ def fetch_model(
         raise ModelError(f'{_without_secrets(url)}: another file than you asked for (its sha256 is not {sha[:12]}..); '
             'give the digest of that which you mean') from e
     except OSError as e:
-        raise ModelError(f'{path}: the model cannot be kept ({error_text(e)}); set EYEWEAR_HOME to a folder of yours') from e
+        raise ModelError(f'{path}: the model cannot be kept ({error_text(e)}); '
+            'set EYEWEAR_HOME to a folder of yours') from e
     return path
 
 # %% ../nbs/00_predict.ipynb #de81ed3d
@@ -228,7 +230,8 @@ def _parse_metadata(metadata, path):
         if len(set(labels))!=len(labels): raise ValueError
         if not 8<=size<=2048 or not threshold>=0: raise ValueError
     except (KeyError, ValueError, TypeError):
-        raise ModelError(f'{path}: an .onnx file, but none of ours (no labels, size and question in its metadata); {_make}') from None
+        raise ModelError(f'{path}: an .onnx file, but none of ours '
+            f'(no labels, size and question in its metadata); {_make}') from None
     _check_labels(labels, path)
     _check_resize(metadata, size, path)
     return labels,size,question,threshold
@@ -277,7 +280,7 @@ def _read_metadata(f, size):
 def check_metadata(
     model:Path|str|None=None, # Model file; `find_model` looks for one by default
 )->Path:                      # The model file, absolute
-    "Find a model file and look at what it says of itself, without loading it; a `ModelError` where that is not in order"
+    "Find a model file and check its metadata without loading it; a `ModelError` where something is wrong"
     path = find_model(model)
     try:
         with open(path, 'rb') as f: metadata = _read_metadata(f, os.path.getsize(path))
@@ -298,7 +301,8 @@ def _to_uint8(a, name):
     if a.dtype.kind=='f' and -.1<=low and high<=1.1: a = a.clip(0, 1)*255 # A resize may go over the edges a little
     elif a.dtype==np.uint16 and high>255: a = a/257
     elif low<0 or high>255:
-        raise PhotoError(f'{name}: an array with values from {low:.6g} to {high:.6g}; give 0 to 255, or floats from 0 to 1')
+        raise PhotoError(f'{name}: an array with values from {low:.6g} to {high:.6g}; '
+            'give 0 to 255, or floats from 0 to 1')
     return np.round(a).astype(np.uint8)
 
 def from_array(
@@ -453,7 +457,7 @@ def in_order(
 def many(self:Classifier,
     photos,        # What a `Classifier` takes, many of it; may be a generator
     workers:int=0, # Photos looked at at the same time; 0: one for each core
-):                 # Yields `(photo, Prediction)`, in the same order; a `PhotoError` in its place for what is no whole photo
+):                 # Yields `(photo, Prediction)`, in the same order; a `PhotoError` where it is no whole photo
     "What each of `photos` shows"
     def answer(photo):
         try: return photo,self(photo)

@@ -1,18 +1,9 @@
 "Every host's files, tried by a stand-in: a fresh folder, a fresh environment, a portrait through a real browser."
-import hashlib
-import json
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import hashlib, json, os, re, shutil, signal, subprocess, sys, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
-import pytest
-import yaml
+import pytest, yaml
 from eyewear.predict import Classifier
 from eyewear.page.launch import free_port
 from test_repo import ROOT, copy, text

@@ -1,12 +1,5 @@
 "The package as a stranger gets it: built by `make dist`, installed into an empty environment as wheel and from source, and put to use there."
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-import tarfile
-import zipfile
+import json, os, re, shutil, subprocess, sys, tarfile, zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import ProxyHandler, build_opener

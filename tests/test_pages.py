@@ -1,8 +1,5 @@
 "The pages beside the lessons: files that they name exist, pictures are small, the recipe for taking a photo out works."
-import base64
-import io
-import json
-import re
+import base64, io, json, re
 from pathlib import Path
 import pytest
 from PIL import Image

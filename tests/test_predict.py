@@ -9,7 +9,7 @@ from eyewear import predict
 from eyewear.core import EyewearError, PhotoError
 from eyewear.data.folders import find_photos
 from eyewear.photo import resize_for_model
-from eyewear.predict import Classifier, ModelError, Prediction, find_model, from_array, predict_files
+from eyewear.predict import Classifier, ModelError, find_model, from_array, predict_files
 from badphotos import BAD
 from localhost import host, reply
 from tinymodel import COLOURS, SEED, tiny_model
@@ -94,11 +94,6 @@ def test_path_bytes_file_and_image_are_one(clf, tmp_path):
     with open(path, 'rb') as f: answers = [clf(o).probs for o in (img, path, str(path), data, memoryview(data), f)]
     assert all(o == answers[0] for o in answers)
 
-def test_prediction_prints_well():
-    p = Prediction(dict(cups=.25, plates=.75))
-    assert str(p) == 'Prediction: plates; Probability: 0.7500'
-    assert repr(p) == 'plates 0.7500, cups 0.2500'
-
 # -- What people pass
 
 GREEN = np.full((60,90,3), (0,255,0), np.uint8)
@@ -131,8 +126,8 @@ def test_tensor_is_a_photo(clf, kind):
 
 NO_PHOTOS = [(np.zeros((0,0,3), np.uint8), 'no pixels'), (np.zeros((0,9)), 'no pixels'),
     (Image.new('RGB', (0,0)), 'no pixels'), (Image.new('L', (5,0)), 'no pixels'),
-    (np.zeros((2,3,60,90)), 'shape (2, 3, 60, 90)'), (np.zeros(9), 'shape (9,)'), (np.zeros((9,9,5)), 'shape (9, 9, 5)'),
-    (np.array(3), 'shape ()'), (np.full((9,9), np.nan), 'NaN or infinite'), (np.full((9,9), -2.1), 'from -2.1 to -2.1'),
+    (np.zeros((2,3,60,90)), 'shape (2, 3, 60, 90)'), (np.zeros(9), 'shape (9,)'),
+    (np.zeros((9,9,5)), 'shape (9, 9, 5)'), (np.array(3), 'shape ()'), (np.full((9,9), np.nan), 'NaN or infinite'), (np.full((9,9), -2.1), 'from -2.1 to -2.1'),
     (np.full((9,9), 70000), '70000')]
 
 @pytest.mark.parametrize('a, word', NO_PHOTOS)
@@ -469,7 +464,8 @@ def test_packed_model_is_refused_before_it_is_unpacked(packed_twice, encoding):
 def test_files_and_folders_become_a_table(model, tmp_path, script):
     photos = tmp_path/'photos'
     for o in ('sub','.hidden'): (photos/o).mkdir(parents=True)
-    for name, colour in {'b.png':'red', 'sub/c.jpg':'blue', '.hidden/d.png':'red'}.items(): plain(colour).save(photos/name)
+    colours = {'b.png':'red', 'sub/c.jpg':'blue', '.hidden/d.png':'red'}
+    for name, colour in colours.items(): plain(colour).save(photos/name)
     (photos/'a.jpg').write_text('a letter')
     (photos/'notes.txt').write_text('no photo, and not called one')
     res = script('photos', 'photos/notes.txt', 'gone.png', '--model', model)
@@ -619,7 +615,8 @@ def test_devices_and_pipes_are_written_to(model, mine, script):
 
 # -- Names, lists and addresses as people have them
 
-LOCALES = dict(utf8={}, cp1252=dict(PYTHONIOENCODING='cp1252'), ascii=dict(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0'))
+LOCALES = dict(utf8={}, cp1252=dict(PYTHONIOENCODING='cp1252'),
+    ascii=dict(LC_ALL='C', PYTHONUTF8='0', PYTHONCOERCECLOCALE='0'))
 
 def put_odd_name(folder):
     "A photo whose name is no text; skips where the file system refuses it"

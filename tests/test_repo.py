@@ -1,19 +1,10 @@
 "The repository around the code: metadata, links, the site, pinned versions, what `make` does, workflows."
-import ast
-import json
-import os
-import re
-import shutil
-import subprocess
-import symtable
-import sys
+import ast, json, os, re, shutil, subprocess, symtable, sys
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-import pytest
-import tomllib
-import yaml
+import pytest, tomllib, yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

@@ -7,16 +7,16 @@ Docs: https://OWNER.github.io/eyewear/data/folders.html.md"""
 # %% auto #0
 __all__ = ['list_suffixes', 'why_moved', 'why_gone', 'files_below', 'is_ours', 'is_list', 'photo_column', 'read_list', 'is_web',
            'beside', 'plain_label', 'match_labels', 'check_labels', 'label_folders', 'folder_photos', 'listed_photos',
-           'source_path', 'source_name', 'folder_name', 'own_photos', 'match', 'check_gone', 'follow', 'expand_paths',
-           'find_photos']
+           'source_path', 'source_name', 'folder_name', 'own_photos', 'expand_paths', 'find_photos', 'match',
+           'check_gone', 'follow']
 
 # %% ../../nbs/data/folders.ipynb #f169e2d8
-import codecs,csv,hashlib,os,re,sys,unicodedata
+import codecs,csv,glob,hashlib,os,re,sys,unicodedata
 from collections import Counter
 from pathlib import Path
 
 from fastcore.basics import patch
-from ..core import SourceError,home,is_hidden,is_photo_name,label_problem,printable,sha256
+from ..core import SourceError,home,is_hidden,is_photo_name,label_problem,need,printable,sha256,short
 from .dataset import Dataset,has_mark,read_marks
 from .fetch import Found,fetch,first_failure
 from .journal import DecisionLog,Manifest
@@ -382,6 +382,85 @@ def own_photos(
         return {o: folder_photos(path, folders, o) for o,folders in label_folders(path).items()}
     except OSError as e: raise SourceError(f'{shown}: cannot be read ({e.strerror})') from e
 
+# %% ../../nbs/data/folders.ipynb #1219d557
+_table_suffixes = *list_suffixes,'.parquet'
+
+def _name_column(have, column, path):
+    "`photo_column`, with an error that knows the option of the script"
+    try: return photo_column(have, column, path)
+    except SourceError as e: raise SourceError(f'{e}; name one with --column') from None
+
+def _parquet_values(path, column):
+    "The values of a column of a .parquet, in batches that fit into memory"
+    need('ray', f'{path}', 'pyarrow')
+    from pyarrow.dataset import dataset
+    try:
+        data = dataset(path, format='parquet')
+        name = _name_column(data.schema.names, column, path)
+        for batch in data.to_batches(columns=[name]): yield from batch[0].to_pylist()
+    except (OSError, ValueError) as e:
+        reason = getattr(e, 'strerror', None) or e
+        raise SourceError(f'{path}: cannot be read as a list ({reason})') from e
+
+# %% ../../nbs/data/folders.ipynb #d53541ce
+def _csv_values(path, column):
+    "The values of a column of a .csv or .tsv"
+    name = None
+    for _,row in read_list(path):
+        name = name or _name_column(list(row), column, path)
+        yield row[name]
+
+def _photos_in_list(path, column):
+    "The photos that a list names"
+    values = _parquet_values if Path(path).suffix.lower()=='.parquet' else _csv_values
+    yield from (beside(path, str(o)) for o in values(path, column) if o)
+
+# %% ../../nbs/data/folders.ipynb #d1174527
+def _photos_below(folder):
+    "The photos below `folder`"
+    left_out = 0
+    for path in files_below(folder):
+        if is_photo_name(path.name): yield path
+        else: left_out += 1
+    if left_out: print(f'{short(folder)}: {left_out} file(s) left out, they do not end like photos', file=sys.stderr)
+
+# %% ../../nbs/data/folders.ipynb #8cb1685f
+def expand_paths(
+    paths:list, # Paths, patterns as `*.jpg`, and addresses of the web; or a single one
+)->list:        # The same, with the files that a pattern stands for; a file with such a name is itself
+    "`paths` without patterns; a `SourceError` for what is neither there nor called like a photo"
+    if isinstance(paths, (str, os.PathLike)): paths = [paths]
+    found = []
+    for path in map(str, paths):
+        if is_web(path) or os.path.lexists(path): found.append(path)
+        else: found += sorted(glob.glob(path, recursive=True)) or [path]
+    for path in found:
+        if not is_web(path) and not is_photo_name(Path(path).name) and not os.path.lexists(path):
+            raise SourceError(f'{short(path)}: there is no such file or folder')
+    return found
+
+def _photos_or_none(path, column):
+    "The photos in a list, or none, and a line about it, where it is no list of photos"
+    try: return list(_photos_in_list(path, column))
+    except SourceError as e: print(f'skipped: {e}', file=sys.stderr)
+    return []
+
+def find_photos(
+    paths:list,           # Photos, folders, lists (.csv, .tsv, .parquet), patterns as `*.jpg`, addresses of the web
+    column:str|None=None, # Of a list; `url`, `file`, `path`, .. by default
+):                        # Yields paths, relative ones from the current folder; addresses as text
+    "The photos in `paths`, in the folders and in the lists among them"
+    paths = expand_paths(paths)
+    named = {os.path.abspath(o) for o in paths}
+    only_lists = all(is_list(o, _table_suffixes) for o in paths)
+    for path in paths:
+        if is_web(path): yield path
+        elif is_list(path, _table_suffixes):
+            photos = _photos_in_list(path, column) if only_lists or column else _photos_or_none(path, column)
+            yield from (o for o in photos if os.path.abspath(o) not in named)
+        elif os.path.isdir(path): yield from _photos_below(path)
+        else: yield Path(path)
+
 # %% ../../nbs/data/folders.ipynb #b3a9bbc6
 def _same_bytes(photo, row):
     "Has `photo` the bytes of `row`? An address is taken at its word, and so is a file that cannot be read right now"
@@ -575,86 +654,3 @@ def follow(
     done -= Counter(deleted=replaced, renamed=done['moved']) # A photo that moved has a new address too
     if rows and done: _report_changes(ds, source, done)
     return bool(done)
-
-# %% ../../nbs/data/folders.ipynb #1219d557
-import glob
-
-from ..core import need,short
-
-_table_suffixes = *list_suffixes,'.parquet'
-
-def _name_column(have, column, path):
-    "`photo_column`, with an error that knows the option of the script"
-    try: return photo_column(have, column, path)
-    except SourceError as e: raise SourceError(f'{e}; name one with --column') from None
-
-def _parquet_values(path, column):
-    "The values of a column of a .parquet, in batches that fit into memory"
-    need('ray', f'{path}', 'pyarrow')
-    from pyarrow.dataset import dataset
-    try:
-        data = dataset(path, format='parquet')
-        name = _name_column(data.schema.names, column, path)
-        for batch in data.to_batches(columns=[name]): yield from batch[0].to_pylist()
-    except (OSError, ValueError) as e:
-        problem = getattr(e, 'strerror', None) or e
-        raise SourceError(f'{path}: cannot be read as a list ({problem})') from e
-
-# %% ../../nbs/data/folders.ipynb #d53541ce
-def _csv_values(path, column):
-    "The values of a column of a .csv or .tsv"
-    name = None
-    for _,row in read_list(path):
-        name = name or _name_column(list(row), column, path)
-        yield row[name]
-
-def _photos_in_list(path, column):
-    "The photos that a list names"
-    values = _parquet_values if Path(path).suffix.lower()=='.parquet' else _csv_values
-    yield from (beside(path, str(o)) for o in values(path, column) if o)
-
-# %% ../../nbs/data/folders.ipynb #d1174527
-def _photos_below(folder):
-    "The photos below `folder`"
-    left_out = 0
-    for path in files_below(folder):
-        if is_photo_name(path.name): yield path
-        else: left_out += 1
-    if left_out: print(f'{short(folder)}: {left_out} file(s) left out, they do not end like photos', file=sys.stderr)
-
-# %% ../../nbs/data/folders.ipynb #8cb1685f
-def expand_paths(
-    paths:list, # Paths, patterns as `*.jpg`, and addresses of the web; or a single one
-)->list:        # The same, with the files that a pattern stands for; a file with such a name is itself
-    "`paths` without patterns; a `SourceError` for what is neither there nor called like a photo"
-    if isinstance(paths, (str, os.PathLike)): paths = [paths]
-    found = []
-    for path in map(str, paths):
-        if is_web(path) or os.path.lexists(path): found.append(path)
-        else: found += sorted(glob.glob(path, recursive=True)) or [path]
-    for path in found:
-        if not is_web(path) and not is_photo_name(Path(path).name) and not os.path.lexists(path):
-            raise SourceError(f'{short(path)}: there is no such file or folder')
-    return found
-
-def _photos_or_none(path, column):
-    "The photos in a list, or none, and a line about it, where it is no list of photos"
-    try: return list(_photos_in_list(path, column))
-    except SourceError as e: print(f'skipped: {e}', file=sys.stderr)
-    return []
-
-def find_photos(
-    paths:list,           # Photos, folders, lists (.csv, .tsv, .parquet), patterns as `*.jpg`, addresses of the web
-    column:str|None=None, # Of a list; `url`, `file`, `path`, .. by default
-):                        # Yields paths, relative ones from the current folder; addresses as text
-    "The photos in `paths`, in the folders and in the lists among them"
-    paths = expand_paths(paths)
-    named = {os.path.abspath(o) for o in paths}
-    only_lists = all(is_list(o, _table_suffixes) for o in paths)
-    for path in paths:
-        if is_web(path): yield path
-        elif is_list(path, _table_suffixes):
-            photos = _photos_in_list(path, column) if only_lists or column else _photos_or_none(path, column)
-            yield from (o for o in photos if os.path.abspath(o) not in named)
-        elif os.path.isdir(path): yield from _photos_below(path)
-        else: yield Path(path)
