@@ -17,8 +17,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from ..core import DatasetError,is_photo_name,label_problem,printable,write_file
-try: import fcntl
-except ImportError: fcntl = None # Windows
+import portalocker
 
 # %% ../../nbs/data/journal.ipynb #93b87d2b
 def refuse_link(
@@ -30,8 +29,7 @@ def refuse_link(
 
 def _lock(f):
     "Lock the file `f` until it is closed, so that no other process sees half of a line"
-    if not fcntl: return
-    with suppress(OSError): fcntl.flock(f, fcntl.LOCK_EX) # Some network drives have no locks
+    with suppress(portalocker.LockException): portalocker.lock(f, portalocker.LOCK_EX) # Some network drives have no locks
 
 def _is_cut_off(f):
     "Whether the last line of the file `f` has no end"
