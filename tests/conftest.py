@@ -1,12 +1,5 @@
 "What the tests share: a home of their own, a tiny dataset and models trained on it, a browser for those that open a page."
-import functools
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import functools, json, os, shutil, signal, subprocess, sys, time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace

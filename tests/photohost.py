@@ -1,5 +1,5 @@
 "An internet on loopback: photos, searches of the shape that Bing and Openverse have, and all that goes wrong with them."
-import asyncio, contextlib, functools, hashlib, html, http.client, io, json, math, re, socket, threading, time, urllib.request, zlib
+import asyncio, contextlib, functools, hashlib, html, http.client, io, itertools, json, math, re, socket, threading, time, urllib.request, uuid, zlib
 from collections import Counter, defaultdict
 from email.utils import formatdate
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -12,19 +12,22 @@ from badphotos import claims
 @functools.lru_cache(64)
 def _base(i, kb):
     "JPEG of about `kb` KB, with the two bits a pixel that photos on the web have"
-    rng, side, kb = np.random.default_rng(i), math.sqrt(kb*4096), max(kb, 1)
+    rng = np.random.default_rng(i)
+    side = math.sqrt(kb*4096)
     for _ in range(3):
-        w, h = max(int(side*1.15), 16), max(int(side/1.15), 16)
+        w = max(int(side*1.15), 16)
+        h = max(int(side/1.15), 16)
         small = Image.fromarray(rng.integers(0, 256, (h//16+2, w//16+2, 3), dtype=np.uint8))
-        a = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)+rng.normal(0, 9, (h, w, 1)).astype(np.float32)
-        out = io.BytesIO()
-        Image.fromarray(a.clip(0, 255).astype(np.uint8)).save(out, 'JPEG', quality=85)
-        side *= math.sqrt(kb*1024/len(out.getvalue()))
-    return out.getvalue()
+        smooth = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)
+        grain = rng.normal(0, 9, (h, w, 1)).astype(np.float32)
+        data = saved(Image.fromarray((smooth+grain).clip(0, 255).astype(np.uint8)), 'JPEG', quality=85)
+        side *= math.sqrt(max(kb, 1)*1024/len(data))
+    return data
 
 def photo(n=0, kb=2):
     "JPEG number `n`, `kb` KB or so; a comment in it makes its bytes its own"
-    base, note = _base(n%4, kb), b'photo %d' % n
+    base = _base(n%4, kb)
+    note = b'photo %d' % n
     return base[:2]+b'\xff\xfe'+(len(note)+2).to_bytes(2, 'big')+note+base[2:]
 
 def saved(img, kind, **kwargs):
@@ -33,25 +36,38 @@ def saved(img, kind, **kwargs):
     img.save(out, kind, **kwargs)
     return out.getvalue()
 
-def _noise(w, h, n=0): return Image.fromarray(np.random.default_rng(n).integers(0, 256, (h, w, 3), dtype=np.uint8))
+def _noise(w=48, h=40, n=0): return Image.fromarray(np.random.default_rng(n).integers(0, 256, (h, w, 3), dtype=np.uint8))
 
 def _rotated():
     exif = Image.Exif()
     exif[274] = 6
     return saved(_noise(60, 40), 'JPEG', exif=exif)
 
-def _deep(): return saved(Image.fromarray(np.linspace(0, 65535, 48*40).reshape(40, 48).astype(np.uint16)), 'PNG')
-def _moving(): return saved(_noise(48, 40), 'GIF', save_all=True, append_images=[_noise(48, 40, 1)], duration=100)
+def _deep():
+    grey = np.linspace(0, 65535, 48*40).reshape(40, 48)
+    return saved(Image.fromarray(grey.astype(np.uint16)), 'PNG')
+
+def _moving(): return saved(_noise(), 'GIF', save_all=True, append_images=[_noise(n=1)], duration=100)
+
 def _glass():
-    img = _noise(48, 40).convert('RGBA')
+    img = _noise().convert('RGBA')
     img.putalpha(90)
     return saved(img, 'PNG')
 
-pictures = dict(rotated=_rotated, cmyk=lambda: saved(_noise(48, 40).convert('CMYK'), 'JPEG'), deep=_deep, moving=_moving, glass=_glass,
-    webp=lambda: saved(_noise(48, 40), 'WEBP'), large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
-    claims=lambda: claims(50_000, 50_000), same=lambda: photo(10**6), empty=lambda: b'',
+pictures = dict(
+    rotated=_rotated,
+    deep=_deep,
+    moving=_moving,
+    glass=_glass,
+    cmyk=lambda: saved(_noise().convert('CMYK'), 'JPEG'),
+    webp=lambda: saved(_noise(), 'WEBP'),
+    large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
+    claims=lambda: claims(50_000, 50_000),
+    same=lambda: photo(10**6),
+    half=lambda: photo()[:700],
+    empty=lambda: b'',
     svg=lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-    html=lambda: b'<!DOCTYPE html><html><body>You need an account</body></html>', half=lambda: photo()[:700])
+    html=lambda: b'<!DOCTYPE html><html><body>You need an account</body></html>')
 pictures = {k: functools.cache(f) for k,f in pictures.items()}
 
 @functools.lru_cache(1)
@@ -63,7 +79,9 @@ def bomb(mb=200):
 # ---- what a path answers: the first folder says what, the number in the last one which photo
 
 answers = {}
-def answer(f): answers[f.__name__] = f; return f
+def answer(f):
+    answers[f.__name__] = f
+    return f
 
 @answer
 async def ok(ask): await ask.send(ask.photo())
@@ -84,7 +102,9 @@ async def busy(ask):
 @answer
 async def stall(ask): await ask.left()
 @answer
-async def stallonce(ask): await (ask.left() if ask.times==1 else ask.send(ask.photo()))
+async def stallonce(ask):
+    if ask.times==1: await ask.left()
+    else: await ask.send(ask.photo())
 @answer
 async def halfway(ask):
     "Half a photo, then nothing"
@@ -95,12 +115,16 @@ async def halfway(ask):
 async def trickle(ask):
     "A byte now and then, for ever"
     await ask.head(length=100_000)
-    for b in ask.photo()*50: await ask.write(bytes([b])); await asyncio.sleep(.1)
+    for b in ask.photo()*50:
+        await ask.write(bytes([b]))
+        await asyncio.sleep(.1)
 @answer
 async def drip(ask):
     "The same with the head of the answer"
     await ask.write(b'HTTP/1.1 200 OK\r\nX-Wait: ')
-    while True: await ask.write(b'.'); await asyncio.sleep(.1)
+    while True:
+        await ask.write(b'.')
+        await asyncio.sleep(.1)
 @answer
 async def cut(ask):
     "The length of 9,999 bytes, and 300 of them"
@@ -128,11 +152,14 @@ async def to(ask): await ask.redirect(ask.q['url'])
 async def huge(ask):
     "200 MB of a photo and noise, in chunks, or with `length=1` announced; never more than a chunk of it in memory"
     ask.writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
-    chunk, length = bytes(2**16), 200*2**20
-    await (ask.head(length=length) if ask.q.get('length') else ask.head(**{'Transfer-Encoding':'chunked'}))
-    for data in [ask.photo(), *(chunk for _ in range(length//2**16))]:
-        await ask.write(data if ask.q.get('length') else b'%x\r\n%b\r\n' % (len(data), data))
-    await ask.write(b'' if ask.q.get('length') else b'0\r\n\r\n')
+    chunk = bytes(2**16)
+    chunks = 200*2**20//len(chunk)
+    announced = ask.q.get('length')
+    if announced: await ask.head(length=chunks*len(chunk))
+    else: await ask.head(**{'Transfer-Encoding': 'chunked'})
+    for data in [ask.photo(), *itertools.repeat(chunk, chunks)]:
+        await ask.write(data if announced else b'%x\r\n%b\r\n' % (len(data), data))
+    if not announced: await ask.write(b'0\r\n\r\n')
 @answer
 async def gzip(ask): await ask.send(bomb(), **{'Content-Encoding':'gzip'})
 
@@ -148,14 +175,16 @@ def entries(found, first, count):
 
 def iusc(o):
     "The element of Bing's page that stands for one photo"
-    m = dict(cid='25SQhm4X', purl=o.get('page') or o['url']+'.html', murl=o['url'], turl='', md5='', shkey='',
-             t=o.get('title', 'A title & more'), mid='', desc='')
+    page = o.get('page') or o['url']+'.html'
+    title = o.get('title', 'A title & more')
+    m = dict(cid='25SQhm4X', purl=page, murl=o['url'], turl='', md5='', shkey='', t=title, mid='', desc='')
     text = html.escape(json.dumps(m, separators=(',',':'), ensure_ascii=False))
     return f'<li><div class="iuscp"><a class="iusc" style="height:160px" m="{text}" href="#"></a></div></li>'
 
 async def bing(ask):
     "A page of Bing's image search, as bing_image_downloader 1.1.3 reads it"
-    found, first = ask.host.words(ask.q.get('q', '')), int(ask.q.get('first', 0))
+    found = ask.host.words(ask.q.get('q', ''))
+    first = int(ask.q.get('first', 0))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     some = entries(found, first, ask.host.per_page or min(int(ask.q.get('count', 35)), 150))
     text = '' if first else '<html>There are no results</html>'
@@ -164,39 +193,47 @@ async def bing(ask):
 
 def work(o, i):
     "A result of Openverse, with the fields that its documentation lists"
-    key, at = hashlib.md5(o['url'].encode()).hexdigest(), 'https://api.openverse.org/v1/images'
-    key = '-'.join([key[:8], key[8:12], key[12:16], key[16:20], key[20:]])
+    images = 'https://api.openverse.org/v1/images'
+    key = str(uuid.UUID(hashlib.md5(o['url'].encode()).hexdigest()))
     out = dict(id=key, title='Tree Bark Photo', indexed_on='2022-08-27T17:39:48Z', foreign_landing_url=f'https://stocksnap.test/photo/{i}',
         url=o['url'], creator='Tim Sullivan', creator_url='https://stocksnap.test/tim', license='by-sa', license_version='4.0',
         license_url='https://creativecommons.org/licenses/by-sa/4.0/', provider='stocksnap', source='stocksnap', category='photograph',
         filesize=896128, filetype='jpg', tags=[dict(accuracy=None, name='tree', unstable__provider='stocksnap')],
         attribution='"Tree Bark Photo" by Tim Sullivan is licensed under CC BY-SA 4.0.', fields_matched=['title'], mature=False,
-        height=4016, width=6016, thumbnail=f'{at}/{key}/thumb/',
-        detail_url=f'{at}/{key}/', related_url=f'{at}/{key}/related/', unstable__sensitivity=[])
+        height=4016, width=6016, thumbnail=f'{images}/{key}/thumb/',
+        detail_url=f'{images}/{key}/', related_url=f'{images}/{key}/related/', unstable__sensitivity=[])
     return {**out, **o}
 
 async def openverse(ask):
     "A page of Openverse: who has no key gets 20 works a page, 240 in all, 20 pages a minute"
-    async def say(body, status=200, **kw): await ask.send(json.dumps(body).encode(), status, 'application/json', **kw)
-    host, page, size = ask.host, int(ask.q.get('page', 1)), int(ask.q.get('page_size', 20))
-    host.searched[:] = [t for t in host.searched if t>time.monotonic()-host.rate[1]]
-    if len(host.searched)>=host.rate[0]:
-        wait = max(math.ceil(host.searched[0]+host.rate[1]-time.monotonic()), 1)
-        return await say(dict(detail=f'Request was throttled. Expected available in {wait} seconds.'), 429, **{'Retry-After': wait})
+    async def reply(body, status=200, **kw): await ask.send(json.dumps(body).encode(), status, 'application/json', **kw)
+    async def refuse(detail, status, **kw): await reply(dict(detail=detail), status, **kw)
+    host = ask.host
+    page = int(ask.q.get('page', 1))
+    size = int(ask.q.get('page_size', 20))
+    most, seconds = host.rate
+    host.searched[:] = [t for t in host.searched if t>time.monotonic()-seconds]
+    if len(host.searched)>=most:
+        wait = max(math.ceil(host.searched[0]+seconds-time.monotonic()), 1)
+        detail = f'Request was throttled. Expected available in {wait} seconds.'
+        return await refuse(detail, 429, **{'Retry-After': wait})
     host.searched.append(time.monotonic())
-    if size>20: return await say(dict(detail='Ensure this value is less than or equal to 20.'), 401)
-    if page*size>240: return await say(dict(detail='Authentication credentials were not provided.'), 401)
-    if not 0<size or not 0<page<=20: return await say(dict(detail=dict(page=['Ensure this value is less than or equal to 20.'])), 400)
+    too_large = 'Ensure this value is less than or equal to 20.'
+    if size>20: return await refuse(too_large, 401)
+    if page*size>240: return await refuse('Authentication credentials were not provided.', 401)
+    if not 0<size or not 0<page<=20: return await refuse(dict(page=[too_large]), 400)
     found = host.words(ask.q.get('q', ''))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     n = 240 if callable(found) else min(len(found), 240)
-    results = [work(o, (page-1)*size+i) for i,o in enumerate(entries(found, (page-1)*size, size))]
-    await say(dict(result_count=n, page_count=math.ceil(n/size), page_size=size, page=page, results=results))
+    first = (page-1)*size
+    results = [work(o, i) for i,o in enumerate(entries(found, first, size), first)]
+    await reply(dict(result_count=n, page_count=math.ceil(n/size), page_size=size, page=page, results=results))
 
 async def told(ask):
     "What the host has counted, for one in a process of its own"
     h = ask.host
-    await ask.send(json.dumps(dict(asked=h.asked, sent=h.sent, most=h.most, most_a_port=h.most_a_port)).encode(), kind='application/json')
+    counts = dict(asked=h.asked, sent=h.sent, most=h.most, most_a_port=h.most_a_port)
+    await ask.send(json.dumps(counts).encode(), kind='application/json')
 
 # ---- the host
 
@@ -205,8 +242,10 @@ class Ask:
     def __init__(self, host, port, line, reader, writer):
         self.host, self.port, self.reader, self.writer = host, port, reader, writer
         url = urlsplit(line.split()[1].decode('latin-1'))
-        self.path, self.q = unquote(url.path), {k: v[-1] for k,v in parse_qs(url.query).items()}
-        self.n = int((re.findall(r'\d+', self.path.split('/')[-1]) or [0])[-1])
+        self.path = unquote(url.path)
+        self.q = {k: v[-1] for k,v in parse_qs(url.query).items()}
+        numbers = re.findall(r'\d+', self.path.split('/')[-1])
+        self.n = int(numbers[-1]) if numbers else 0
 
     def photo(self): return self.host.photo(self.n)
     async def write(self, data):
@@ -215,14 +254,16 @@ class Ask:
         await self.writer.drain()
     async def head(self, status=200, kind='image/jpeg', length=None, **headers):
         if length is not None: headers['Content-Length'] = length
-        headers = {'Content-Type':kind, **headers}
-        lines = [f'HTTP/1.1 {status} {http.client.responses.get(status, "")}', *(f'{k}: {v}' for k,v in headers.items()), '', '']
-        self.writer.write('\r\n'.join(lines).encode())
+        lines = [f'HTTP/1.1 {status} {http.client.responses.get(status, "")}', f'Content-Type: {kind}']
+        lines += [f'{k}: {v}' for k,v in headers.items()]
+        self.writer.write('\r\n'.join([*lines, '', '']).encode())
     async def send(self, body, status=200, kind='image/jpeg', **headers):
         await self.head(status, kind, len(body), **headers)
         await self.write(body)
     async def redirect(self, url): await self.send(b'', 302, Location=quote(url, safe=":/?&=%[]@"))
-    async def left(self): await self.reader.read(1); self.writer.close()
+    async def left(self):
+        await self.reader.read(1)
+        self.writer.close()
 
 class PhotoHost:
     "`with PhotoHost(ports=2) as host: get(host.url('/ok/3.jpg', port=1))`"
@@ -231,10 +272,19 @@ class PhotoHost:
         latency=0,         # Seconds before each answer
         kb=(2,2),          # Sizes of the photos, from and to
     ):
-        self.latency, self.kb, self.n_ports = latency, kb, ports
-        self.found, self.per_page, self.rate, self.searched = {}, None, (20,60), []  # Searches; links a page, as asked for by default
-        self.asked, self.sent, self.times = Counter(), Counter(), defaultdict(list)  # By path, without what stands after `?`
-        self.now, self.most, self.most_a_port = Counter(), 0, 0                      # Requests at once
+        self.latency = latency
+        self.kb = kb
+        self.n_ports = ports
+        self.found = {}                # Search words -> links
+        self.per_page = None           # Links a page, as asked for by default
+        self.rate = 20,60              # Searches, and in how many seconds
+        self.searched = []             # When
+        self.asked = Counter()         # By path, without the query
+        self.sent = Counter()
+        self.times = defaultdict(list)
+        self.now = Counter()           # Requests at once, by port
+        self.most = 0
+        self.most_a_port = 0
 
     def url(self, path, port=0): return f'http://{self.netlocs[port]}{path}'
     @property
@@ -250,7 +300,8 @@ class PhotoHost:
         self.times[ask.path].append(time.monotonic())
         ask.times = self.asked[ask.path]
         self.now[ask.port] += 1
-        self.most, self.most_a_port = max(self.most, self.now.total()), max(self.most_a_port, self.now[ask.port])
+        self.most = max(self.most, self.now.total())
+        self.most_a_port = max(self.most_a_port, self.now[ask.port])
         try:
             await asyncio.sleep(self.latency)
             kind = ask.path.split('/')[1]
@@ -271,8 +322,10 @@ class PhotoHost:
         finally: writer.close()
 
     async def _run(self, started):
-        self.loop, self.end = asyncio.get_running_loop(), asyncio.Event()
-        self.ports, servers = [], []
+        self.loop = asyncio.get_running_loop()
+        self.end = asyncio.Event()
+        self.ports = []
+        servers = []
         for i in range(self.n_ports):
             servers.append(await asyncio.start_server(functools.partial(self._serve, i), '127.0.0.1', 0, backlog=200))
             self.ports.append(servers[-1].sockets[0].getsockname()[1])
@@ -294,8 +347,9 @@ class PhotoHost:
 def urllib_goes_to(netloc):
     "Let urllib, and with it bing_image_downloader, find every https host at `netloc`"
     class Here(urllib.request.HTTPSHandler):
-        def https_open(self, req): return self.do_open(lambda host, timeout=5, **_: http.client.HTTPConnection(netloc, timeout=timeout),
-            req)
+        def https_open(self, req):
+            def connect(host, timeout=5, **_): return http.client.HTTPConnection(netloc, timeout=timeout)
+            return self.do_open(connect, req)
     urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Here))
     try: yield
     finally: urllib.request.install_opener(None)

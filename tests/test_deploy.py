@@ -1,18 +1,9 @@
 "Every host's files, tried by a stand-in: a fresh folder, a fresh environment, a portrait through a real browser."
-import hashlib
-import json
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
+import hashlib, json, os, re, shutil, signal, subprocess, sys, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
-import pytest
-import yaml
+import pytest, yaml
 from eyewear.predict import Classifier
 from eyewear.page.launch import free_port
 from test_repo import ROOT, copy, text
@@ -23,7 +14,7 @@ pytestmark = pytest.mark.skipif(os.name != 'posix', reason='hosts are Linux')
 get = build_opener(ProxyHandler({})).open
 
 def ask(page, file):
-    "Give the page a photo; label and probability that it answers with. No other function here knows the buttons of the page"
+    "Give the page a photo; the label and probability of its answer. Nothing else here knows the buttons of the page"
     page.get_by_role('button', name='Classify').wait_for(timeout=120_000)
     with page.expect_file_chooser() as chooser:
         page.get_by_role('button', name=re.compile('Upload|photo', re.I)).first.click()
@@ -93,7 +84,7 @@ def shell(cmd, cwd, env):
 # -- A Dockerfile without Docker
 
 class Image:
-    "Carries out a Dockerfile below the folder `root`, without Docker; what needs the system's administrator is passed over aloud"
+    "Carries out a Dockerfile below the folder `root`, without Docker; steps that need root are skipped with a note"
     def __init__(self, context, root, venv, dockerfile='deploy/Dockerfile', **args):
         self.context, self.root, self.args = context, root, args
         self.cwd = root
@@ -157,10 +148,11 @@ def wait_until(cond, log, patience=120):
 
 @contextmanager
 def running(cmd, cwd, env, url):
-    "The start line of a host, from the moment that `url` responds until it is told to end; nothing responds there afterwards"
+    "The start line of a host, from when `url` responds until it is told to end; nothing responds there afterwards"
     log = cwd.parent/f'{cwd.name}-{time.monotonic_ns()}.log'
     with open(log, 'w') as f:
-        proc = subprocess.Popen(cmd, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
+        pipes = dict(stdin=subprocess.DEVNULL, stdout=f, stderr=f)
+        proc = subprocess.Popen(cmd, cwd=cwd, env=env, start_new_session=True, **pipes)
     try:
         wait_until(lambda: proc.poll() is not None or responds(url), log)
         assert proc.poll() is None, log.read_text()
@@ -191,7 +183,8 @@ def image(place, model, venv):
 
 def test_model_is_ignored_until_the_line_goes(tmp_path):
     subprocess.run(['git', 'init', '-q'], cwd=tmp_path, check=True)
-    def is_ignored(): return subprocess.run(['git', 'check-ignore', '-q', 'deploy/eyewear.onnx'], cwd=tmp_path).returncode == 0
+    cmd = ['git', 'check-ignore', '-q', 'deploy/eyewear.onnx']
+    def is_ignored(): return subprocess.run(cmd, cwd=tmp_path).returncode == 0
     (tmp_path/'.gitignore').write_text(text('.gitignore'))
     assert is_ignored()
     (tmp_path/'.gitignore').write_text(text('.gitignore').replace('\ndeploy/eyewear.onnx\n', '\n'))
@@ -229,13 +222,15 @@ def test_scripts_end_with_the_sentence(tmp_path):
     for f, args, rc in (('predict', ['--check'], 1), ('app', ['--port', '0'], 2)):
         code = f'import sys; from eyewear.cli import {f}; sys.argv = ["x", *{args}]; {f}()'
         (tmp_path/'script').write_text(f'if __name__ == "__main__":\n    {code}\n')
-        res = subprocess.run([sys.executable, 'script'], cwd=tmp_path, env=env | dict(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
-        assert res.returncode == rc and re.fullmatch('eyewear: https://example.org/eyewear.onnx: has no digest; .+\n', res.stderr), res.stderr
+        cmd = [sys.executable, 'script']
+        res = subprocess.run(cmd, cwd=tmp_path, env=env | dict(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
+        assert res.returncode == rc
+        assert re.fullmatch('eyewear: https://example.org/eyewear.onnx: has no digest; .+\n', res.stderr), res.stderr
 
 # -- A Hugging Face Space
 
 def test_space(model, place, venv):
-    "Filled as the page says, its model by address at the build, on the port that the front matter names; `test_docker` starts the same image"
+    "Filled as the page says, its model by address at the build, on the port of its front matter; `test_docker` starts this image"
     repo, space = checkout(place/'reader'), place/'space'
     space.mkdir()
     git = 'git', '-c', 'user.name=a', '-c', 'user.email=a@b.c'
@@ -245,7 +240,8 @@ def test_space(model, place, venv):
     front = yaml.safe_load((space/'README.md').read_text().split('---\n')[1])
     data = model.read_bytes()
     with host(data) as h:
-        image = Image(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=f'{h.url}/eyewear.onnx#sha256={hashlib.sha256(data).hexdigest()}')
+        address = f'{h.url}/eyewear.onnx#sha256={hashlib.sha256(data).hexdigest()}'
+        image = Image(space, place/'space-image', venv, 'Dockerfile', EYEWEAR_MODEL=address)
     assert image.rc == 0, image.log
     assert len(h.asked) == 1
     assert 'answers: glasses' in image.log
@@ -257,15 +253,15 @@ def test_space(model, place, venv):
 # -- Notebook hosts: Binder, and an address below which others live
 
 def test_binder(check_answer, place, model, venv):
-    "As repo2docker does it: install, postBuild, then the server through `start`, below an address of its own and with a token"
+    "As repo2docker does it: install, postBuild, then the server through `start`, at a path of its own and with a token"
     repo, port = checkout(place/'binder', model), free_port(0)
     env = clean_env(**venv)
     res = shell('pip install -q -r .binder/requirements.txt', repo, env)
     assert res.returncode == 0, res.stdout
     assert 'answers: glasses' in shell('./.binder/postBuild', repo, env).stdout
     url = f'http://127.0.0.1:{port}/user/somebody/'
-    options = f'--no-browser --ip=127.0.0.1 --port={port} --ServerApp.base_url=/user/somebody/ --IdentityProvider.token=abc'
-    cmd = [repo/'.binder'/'start', 'jupyter', 'server', *options.split()]
+    options = '--no-browser --ip=127.0.0.1 --ServerApp.base_url=/user/somebody/ --IdentityProvider.token=abc'
+    cmd = [repo/'.binder'/'start', 'jupyter', 'server', f'--port={port}', *options.split()]
     if os.geteuid() == 0: cmd.append('--allow-root')
     with running(cmd, repo, env, url+'api'): check_answer(f'{url}voila/render/nbs/app.ipynb?token=abc')
     (repo/'deploy'/'eyewear.onnx').unlink()

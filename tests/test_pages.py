@@ -1,8 +1,5 @@
 "The pages beside the lessons: files that they name exist, pictures are small, the recipe for taking a photo out works."
-import base64
-import io
-import json
-import re
+import base64, io, json, re
 from pathlib import Path
 import pytest
 from PIL import Image
@@ -19,7 +16,8 @@ def prose(page):
 def test_files_named_in_prose_exist(page):
     named = re.findall(r'`((?:nbs|benchmarks|deploy|constraints|tests)/[\w/]+\.\w+)`', prose(page))
     named += [f'benchmarks/{o}' for o in re.findall(r'\| `(\w+\.py)` \|', prose(page))]
-    assert not [o for o in named if not (ROOT/o).exists()]
+    made_by_a_run = 'deploy/eyewear.onnx'
+    assert not [o for o in named if o != made_by_a_run and not (ROOT/o).exists()]
 
 @pytest.mark.parametrize('path', LESSONS, ids=lambda o: o.stem)
 def test_picture_of_a_lesson_is_small(path):

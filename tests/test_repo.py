@@ -1,19 +1,10 @@
 "The repository around the code: metadata, links, the site, pinned versions, what `make` does, workflows."
-import ast
-import json
-import os
-import re
-import shutil
-import subprocess
-import symtable
-import sys
+import ast, json, os, re, shutil, subprocess, symtable, sys
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-import pytest
-import tomllib
-import yaml
+import pytest, tomllib, yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -149,11 +140,13 @@ def test_table_of_lessons_has_their_times(monkeypatch):
     rec = dict(seconds={'01_download': 41.2, '03_train': 130.0}, training=dict(device='cpu'))
     rows = lessons.rows(rec, {})
     assert rows == [dict(lesson='01_download', cpu=41.2, gpu=None), dict(lesson='03_train', cpu=130.0, gpu=None)]
-    old = {'01_download': dict(lesson='01_download', cpu=50.0, gpu=12.0), '02_clean': dict(lesson='02_clean', cpu=33.0, gpu=None)}
+    old = {'01_download': dict(lesson='01_download', cpu=50.0, gpu=12.0),
+           '02_clean': dict(lesson='02_clean', cpu=33.0, gpu=None)}
     on_gpu = lessons.rows(dict(rec, training=dict(device='cuda:0')), old)
     assert {o['lesson']: (o['cpu'], o['gpu']) for o in on_gpu} == {
         '01_download': (50.0, 41.2), '02_clean': (33.0, None), '03_train': (None, 130.0)}
-    nbs = {f'{o}.ipynb': dict(cells=[dict(source=['# A\n', '\n', '> b'])]) for o in ('01_download', '02_clean', '03_train')}
+    nb = dict(cells=[dict(source=['# A\n', '\n', '> b'])])
+    nbs = {f'{o}.ipynb': nb for o in ('01_download', '02_clean', '03_train')}
     lines = links.table(nbs, links.settings(ROOT), {o['lesson']: o for o in rows}).splitlines()[-3:]
     times = [o.split(' | ')[2:4] for o in lines]
     assert times == [['41 s', 'not measured'], ['not measured', 'not measured'], ['2 min', 'not measured']]
@@ -530,7 +523,8 @@ def git(tmp_path, monkeypatch):
     "git in a copy of the repository, for a shell that knows nothing of the environment"
     repo, home = copy(tmp_path/'repo'), tmp_path/'home'
     home.mkdir()
-    for k, v in dict(HOME=home, PATH='/usr/bin:/bin', GIT_CONFIG_GLOBAL=home/'.gitconfig').items(): monkeypatch.setenv(k, str(v))
+    env = dict(HOME=home, PATH='/usr/bin:/bin', GIT_CONFIG_GLOBAL=home/'.gitconfig')
+    for k, v in env.items(): monkeypatch.setenv(k, str(v))
     for k in ('XDG_CONFIG_HOME', 'JUPYTER_CONFIG_DIR'): monkeypatch.delenv(k, raising=False)
     def git(*args):
         cmd = ['git', '-c', 'user.name=a', '-c', 'user.email=a@b.c', *args]
@@ -580,7 +574,8 @@ def test_ci_passes_the_status_on(tmp_path, had_venv):
 
 # -- Workflows
 
-FLOWS = {f.stem: yaml.safe_load(f.read_text(encoding='utf8')) for f in sorted((ROOT/'.github'/'workflows').glob('*.yaml'))}
+WORKFLOWS = sorted((ROOT/'.github'/'workflows').glob('*.yaml'))
+FLOWS = {f.stem: yaml.safe_load(f.read_text(encoding='utf8')) for f in WORKFLOWS}
 JOBS = {f'{flow}/{name}': job for flow, body in FLOWS.items() for name, job in body['jobs'].items()}
 PERMISSIONS = {  # of a job that may more than read
     'docs/deploy': {'pages': 'write', 'id-token': 'write'},
@@ -619,7 +614,8 @@ def test_weekly_run_that_breaks_opens_one_issue(tmp_path, open_issue, call):
     gh = tmp_path/'gh'
     gh.write_text('#!/bin/sh\necho "$@" >> "$LOG"\n[ "$2" != list ] || echo "$FOUND"\n')
     gh.chmod(0o755)
-    env = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', LOG=str(tmp_path/'log'), FOUND=open_issue, TITLE='It broke', BODY='this; `run`')
+    env = dict(PATH=f'{tmp_path}:{os.environ["PATH"]}', LOG=str(tmp_path/'log'), FOUND=open_issue)
+    env |= dict(TITLE='It broke', BODY='this; `run`')
     subprocess.run(['bash', '-e', '-c', commands('weekly/report')[0]], env=env, check=True)
     assert (tmp_path/'log').read_text().splitlines()[1:] == [f'issue {call} --body this; `run`']
 

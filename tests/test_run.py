@@ -1,10 +1,5 @@
 "The run from a folder of one's own photos to a model, and what a second run keeps."
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import json, os, signal, subprocess, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 import pytest

@@ -49,8 +49,9 @@ def fresh_process(tiny_ds, trained, tmp_path):
     one_label = tmp_path/'mine'/'cups'
     one_label.mkdir(parents=True)
     for i, f in enumerate(tiny_ds.files()[:5]): shutil.copy(f, one_label/f'{i}.jpg')
+    (tmp_path/'fresh.py').write_text(FRESH)
     env = {**os.environ, 'PYTHONPATH':str(ROOT), 'EYEWEAR_SOURCE':str(one_label.parent), 'EYEWEAR_LIMIT':'5'}
-    return subprocess.run([sys.executable, '-W', 'ignore', '-c', FRESH], cwd=tmp_path, capture_output=True, text=True, env=env)
+    return subprocess.run([sys.executable, '-W', 'ignore', 'fresh.py'], cwd=tmp_path, capture_output=True, text=True, env=env)
 
 def test_an_exported_learner_and_the_script_in_a_fresh_process(fresh_process, tiny_ds, trained, tmp_path):
     learn = trained('head').learn

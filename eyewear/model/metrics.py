@@ -26,7 +26,7 @@ from scipy.special import log_softmax,softmax
 
 from ..data.dataset import Dataset
 from ..data.practice import right_labels
-from ..photo import open_photo
+from ..photo import jpeg,open_photo
 
 # %% ../../nbs/model/metrics.ipynb #05586c53
 def wilson(
@@ -271,9 +271,7 @@ def load_calibration(
 # %% ../../nbs/model/metrics.ipynb #77d2acf9
 def _jpeg(img):
     "`img` after JPEG at quality 20"
-    out = BytesIO()
-    img.save(out, 'JPEG', quality=20)
-    return Image.open(out).convert('RGB')
+    return Image.open(BytesIO(jpeg(img, quality=20))).convert('RGB')
 
 def _small(img):
     "`img` with a fifth of its pixels a side, at its old size"

@@ -68,13 +68,13 @@ def load_queue(
 )->list:        # Dicts, most suspicious first
     "The queue that `save_queue` has saved; a `DatasetError` where there is none, or one of other photos"
     path = ds.path/'queue.json'
-    next_step = 'run `eyewear-interpret`, which makes one'
+    advice = 'run `eyewear-interpret`, which makes one'
     try: queue = complete_queue(json.loads(path.read_text(encoding='utf-8')))
-    except FileNotFoundError: raise DatasetError(f'{path}: there is no queue yet; {next_step}') from None
-    except (OSError, ValueError, TypeError) as e: raise DatasetError(f'{path}: cannot be read ({e}); {next_step}') from e
+    except FileNotFoundError: raise DatasetError(f'{path}: there is no queue yet; {advice}') from None
+    except (OSError, ValueError, TypeError) as e: raise DatasetError(f'{path}: cannot be read ({e}); {advice}') from e
     folders = _folders_by_name(ds)
     if queue and not any(o['name'] in folders for o in queue):
-        raise DatasetError(f'{path}: none of its {len(queue)} photos is in this dataset; {next_step}')
+        raise DatasetError(f'{path}: none of its {len(queue)} photos is in this dataset; {advice}')
     return queue
 
 # %% ../../nbs/page/review.ipynb #4a7f8b1b
@@ -120,7 +120,7 @@ class Review(anywidget.AnyWidget):
 
 # %% ../../nbs/page/review.ipynb #7d10a011
 _default_view = dict(label='', guess='', reason='', part='', order='suspicious', only=False)
-_filters = dict(label='was', guess='guess', reason='reason', part='part') # Filter -> the field of a row that it looks at
+_filters = dict(label='was', guess='guess', reason='reason', part='part') # Filter -> field of a row
 
 @patch
 def _rows(self:Review, folders):
@@ -137,7 +137,8 @@ def _rows(self:Review, folders):
         was = (first[name]['from'] or '.removed') if name in first else folder
         decided = name in last and folder==(last[name]['to'] or '.removed')
         known = {k: entry[k] for k in ('reason','part','guess','loss')}
-        rows.append(dict(known, name=name, folder=folder, was=was or '', decided=decided, open=folder is not None and not decided))
+        is_open = folder is not None and not decided
+        rows.append(dict(known, name=name, folder=folder, was=was or '', decided=decided, open=is_open))
     return rows
 
 # %% ../../nbs/page/review.ipynb #7d10b004
@@ -148,8 +149,10 @@ def _matching(self:Review, rows, view):
     def by_label_and_loss(row):
         position = labels.index(row['was']) if row['was'] in labels else len(labels)
         return position,-(row['loss'] or 0)
-    found = [r for r in rows if all(view[k] in ('', r[field]) for k,field in _filters.items())]
-    return found if view['order']=='suspicious' else sorted(found, key=by_label_and_loss)
+    def passes(row): return all(view[k] in ('', row[field]) for k,field in _filters.items())
+    found = [r for r in rows if passes(r)]
+    if view['order']=='loss': found.sort(key=by_label_and_loss)
+    return found
 
 @patch
 def _checked_view(self:Review, view, rows):
@@ -236,12 +239,17 @@ def state(self:Review,
     shown = [r for r in matching if r['open']] if view['only'] else matching
     focus = _focus(matching if decided and shown else shown, view, decided, self.per_page)
     page = next((i//self.per_page for i,r in enumerate(shown) if r['name']==focus), 0)
-    on_page = shown[page*self.per_page:(page+1)*self.per_page]
-    options = {k: sorted(Counter(r[field] for r in rows if r[field]).items()) for k,field in _filters.items()}
+    first = page*self.per_page
+    on_page = shown[first:first+self.per_page]
+    options = {}
+    for k,field in _filters.items():
+        counts = Counter(r[field] for r in rows if r[field])
+        options[k] = sorted(counts.items())
     settings_of_page = dict(labels=self.ds.labels, options=options, view={k: view[k] for k in _default_view})
-    numbers = dict(page=page, pages=math.ceil(len(shown)/self.per_page), n=len(shown), first=page*self.per_page+1)
+    numbers = dict(page=page, pages=math.ceil(len(shown)/self.per_page), n=len(shown), first=first+1)
     progress = dict(total=len(rows), seen=sum(r['decided'] for r in rows))
-    facts = next((self._facts(r, folders) for r in on_page if r['name']==focus), None)
+    in_focus = [r for r in on_page if r['name']==focus]
+    facts = self._facts(in_focus[0], folders) if in_focus else None
     return {**settings_of_page, **numbers, **progress, 'cells':[self._cell(r) for r in on_page], 'focus':facts}
 
 # %% ../../nbs/page/review.ipynb #7d10a019

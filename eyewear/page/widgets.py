@@ -117,7 +117,7 @@ def _checked_id(value):
 
 @patch
 def answer(self:PhotoDrop,
-    msg:dict,   # From the browser: `id`, `do` (photo or example), and `name`, `problem`, `i`, `n` or `k`, the number of the example
+    msg:dict,   # From the browser: `id`, `do` (photo or example), and `name`, `problem`, `i`, `n` or the number `k`
     buffers=(), # Bytes of the photo
 )->dict:        # `id`, and `wrong`: a sentence where a function failed
     "Pass a photo to the functions of `on_photo`, and answer the browser"
