@@ -55,7 +55,7 @@ def cross_probs(
         if held_out.all() or not held_out.any(): continue
         set_seed(42+k)
         fresh = get_learner(ds, learn.backbone)
-        if acts is None: acts = view_activations(ds, fresh, learn.backbone, files)
+        if acts is None: acts = view_activations(ds, fresh, learn.backbone, files, usual_views(ds))
         late = nn.Sequential(fresh.model[0][learn.backbone.early:], fresh.model[1])
         fast = fit_late(late, acts, y, held_out, epochs, quiet=True)
         views = [fast.dls.valid.new(Views(acts[held_out], y[held_out], v)) for v in range(acts.shape[1])]
