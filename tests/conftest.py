@@ -9,6 +9,10 @@ import pytest
 
 signal.signal(signal.SIGINT, signal.default_int_handler) # What a shell starts in the background is deaf to Ctrl-C otherwise
 
+LONG = 'test_figures.py', 'test_run.py', 'test_cluster.py' # First, so that two workers end at about the same time
+
+def pytest_collection_modifyitems(items): items.sort(key=lambda o: o.path.name not in LONG)
+
 NAMES = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'
 MAC = Path('/Applications/Google Chrome.app/Contents/MacOS/Google Chrome')
 
