@@ -124,18 +124,14 @@ def test_bing(bing, home):
     for kind, says in {'404': '404', 'html': 'not a photo', 'cut': 'cut off'}.items(): assert says in failed[kind]
 
 @needs_bing
-def test_a_second_time_asks_nobody(full_bing):
+def test_a_second_time_asks_nobody_and_safesearch_is_off_only_when_asked(full_bing):
     first = get('bing', 5)
+    off = get('bing', 5, adult_filter_off=True)
+    assert {o['adlt'] for o in full_bing.searches} == {'on', 'off'} and first.path != off.path
     n = len(full_bing.searches), len(full_bing.fetched)
     install(no_network)
     assert get('bing', 5).digest() == first.digest()
     assert (len(full_bing.searches), len(full_bing.fetched)) == n
-
-@needs_bing
-def test_safesearch_off_only_when_asked(full_bing):
-    on = get('bing', 5)
-    off = get('bing', 5, adult_filter_off=True)
-    assert {o['adlt'] for o in full_bing.searches} == {'on', 'off'} and on.path != off.path
 
 @needs_bing
 def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
@@ -149,13 +145,16 @@ def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
     assert len(bing.searches) == n  # Bing has no more: not asked again
 
 @needs_bing
-def test_nothing_found(full_bing, home):
+@pytest.mark.parametrize('words', [dl.query_dict['VR'], 'diving mask'])
+def test_nothing_found_at_first(full_bing, home, monkeypatch, words):
     full_bing.found[dl.query_dict['VR']] = []
     with pytest.raises(SourceError, match='no photos for VR.*VR headset'): get('bing', 5)
     assert Dataset(home/'bing-5').counts() == {'glasses': 5, 'sunglasses': 5, 'none': 5}  # Nothing lost
     assert not (home/'current.txt').exists()
+    set_words(monkeypatch, **{**dl.query_dict, 'VR': words})   # Words that found nothing may be changed
     full_bing.find('VR', 6)
-    assert get('bing', 5).counts()['VR'] == 5
+    ds = get('bing', 5)
+    assert ds.path == home/'bing-5' and ds.counts()['VR'] == 5
 
 @needs_bing
 def test_other_words(bing):
@@ -195,14 +194,6 @@ def test_new_labels_in_query_dict(full_bing, monkeypatch):
     set_words(monkeypatch, **words, cups='cups')
     assert get('bing', 5).path == old.path
     assert {o['q'] for o in full_bing.searches[n:]} == {'cups'}   # One more is added to what is there
-
-@needs_bing
-def test_words_that_found_nothing_may_be_changed(full_bing, home, monkeypatch):
-    full_bing.found[dl.query_dict['VR']] = []
-    with pytest.raises(SourceError, match='no photos for VR'): get('bing', 5)
-    set_words(monkeypatch, **{**dl.query_dict, 'VR': 'diving mask'})
-    full_bing.found['diving mask'] = [full_bing.url(f'/ok/mask-{i}.jpg') for i in range(6)]
-    assert get('bing', 5).path == home/'bing-5'
 
 def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     old = dl.download('practice', 4)
@@ -445,11 +436,9 @@ def run(*args, **env):
     command = [str(Path(sys.executable).with_name('eyewear-download')), *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **dead, **env}, timeout=120)
 
-def test_help():
-    r = run('--help')
-    assert r.returncode == 0 and all(o in r.stdout for o in ('--source', '--limit', '--labels'))
-
 def test_command(mine):
+    shown = run('--help').stdout
+    assert all(o in shown for o in ('--source', '--limit', '--labels'))
     r = run('--source', mine, '--labels', 'plates, cups')
     assert r.returncode == 0 and '5 cups' in r.stdout and '10 photos from dishes' in r.stdout and not r.stderr
 

@@ -51,10 +51,7 @@ def test_what_eyewear_made(tmp_path, monkeypatch):
     touch(tmp_path/'work'/'current.txt')
     assert is_ours(tmp_path/'work')
     assert not is_ours(touch(tmp_path/'cups'/'a.jpg').parent)
-
-def test_photos_beside_a_dataset_are_nobodys_but_yours(tmp_path):
-    touch(tmp_path/'mine'/'ds'/'.download.json')
-    touch(tmp_path/'mine'/'cups'/'a.jpg')
+    for o in ('mine/ds/.download.json', 'mine/cups/a.jpg'): touch(tmp_path/o)  # Photos beside a dataset are yours
     for o in ('mine', 'mine/cups', 'nowhere'): assert not is_ours(tmp_path/o)
 
 @pytest.mark.parametrize('where', ['', 'cups'])
