@@ -1,6 +1,5 @@
 "Lesson 01 against a Bing on loopback, folders of all kinds, and interruptions."
 import asyncio, contextlib, http.client, io, os, signal, socket, subprocess, sys, threading, time, urllib.request
-from importlib.util import find_spec
 from pathlib import Path
 import pytest
 from PIL import Image
@@ -10,8 +9,6 @@ from eyewear.data import sources
 from eyewear.data.dataset import Dataset
 from eyewear.photo import photo_sheet
 from photohost import PhotoHost, login, photo as jpeg
-
-needs_bing = pytest.mark.skipif(not find_spec('bing_image_downloader'), reason='the tutorial extra is not installed')
 
 def dishes(path, n=5):
     "A folder with `n` photos of cups and as many of plates"
@@ -80,11 +77,17 @@ class Bing(PhotoHost):
         for label in dl.query_dict: self.find(label, n, bad.get(label, ()))
 
 @pytest.fixture
-def bing():
+def bing_host():
     "A Bing that has found nothing yet, and urllib pointed at it"
     with Bing() as host:
         install(lambda name, timeout=5, **kwargs: http.client.HTTPConnection(host.netlocs[0], timeout=timeout))
         yield host
+
+@pytest.fixture
+def bing(bing_host):
+    "The same where the tutorial extra is installed"
+    pytest.importorskip('bing_image_downloader')
+    return bing_host
 
 @pytest.fixture
 def full_bing(bing):
@@ -104,7 +107,6 @@ def test_the_seeds_words():
         'none': "(man OR woman) portrait NOT glasses NOT sunglasses NOT 'VR headset'"}
     assert dl.eyewear_types == ['glasses', 'sunglasses', 'VR', 'none']
 
-@needs_bing
 def test_bing(bing, home):
     bing.find_all(glasses=['404', 'html', 'cut'])
     ds = get('bing', 5)
@@ -123,7 +125,6 @@ def test_bing(bing, home):
     assert set(failed) == {'404', 'html', 'cut'}
     for kind, says in {'404': '404', 'html': 'not a photo', 'cut': 'cut off'}.items(): assert says in failed[kind]
 
-@needs_bing
 def test_a_second_time_asks_nobody_and_safesearch_is_off_only_when_asked(full_bing):
     first = get('bing', 5)
     off = get('bing', 5, adult_filter_off=True)
@@ -133,7 +134,6 @@ def test_a_second_time_asks_nobody_and_safesearch_is_off_only_when_asked(full_bi
     assert get('bing', 5).digest() == first.digest()
     assert (len(full_bing.searches), len(full_bing.fetched)) == n
 
-@needs_bing
 def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
     bing.find_all(3, VR=['same'])
     bing.found[dl.query_dict['VR']].append(bing.url('/same/copy.jpg'))
@@ -144,7 +144,6 @@ def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
     get('bing', 9)
     assert len(bing.searches) == n  # Bing has no more: not asked again
 
-@needs_bing
 @pytest.mark.parametrize('words', [dl.query_dict['VR'], 'diving mask'])
 def test_nothing_found_at_first(full_bing, home, monkeypatch, words):
     full_bing.found[dl.query_dict['VR']] = []
@@ -156,14 +155,12 @@ def test_nothing_found_at_first(full_bing, home, monkeypatch, words):
     ds = get('bing', 5)
     assert ds.path == home/'bing-5' and ds.counts()['VR'] == 5
 
-@needs_bing
 def test_other_words(bing):
     bing.find('cups', 5)
     bing.find('VR', 5)
     assert get('bing', 5, ['cups', 'VR']).counts() == {'cups': 5, 'VR': 5}
     assert {o['q'] for o in bing.searches} == {'cups', dl.query_dict['VR']}
 
-@needs_bing
 def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys):
     old = get('bing', 5)
     words = dl.query_dict
@@ -182,7 +179,6 @@ def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys)
     assert get('bing', 5).path == old.path
     assert len(full_bing.searches) == n   # All of it was on disk already
 
-@needs_bing
 def test_new_labels_in_query_dict(full_bing, monkeypatch):
     old = get('bing', 5)
     words = dl.query_dict
@@ -203,12 +199,11 @@ def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     new = dl.download('practice', 4)
     assert new.path != old.path and 'VR' not in new.labels and Dataset(old.path).labels[2] == 'VR'
 
-@needs_bing
 def test_no_network():
+    pytest.importorskip('bing_image_downloader')
     with pytest.raises(SourceError) as e: get('bing')
     assert 'unreachable' in str(e.value) and '\n' not in str(e.value) and 'SOURCE=practice' in str(e.value)
 
-@needs_bing
 def test_network_lost_on_the_way(full_bing, home):
     def lose(n):
         if n > 9: raise ConnectionAbortedError
@@ -219,7 +214,6 @@ def test_network_lost_on_the_way(full_bing, home):
     assert len(came) == 9
     assert all('closed without an answer' in o['reason'] for o in ds.rows if o['status'] == 'failed')
 
-@needs_bing
 def test_ctrl_c(full_bing, home):
     def stop(n):
         if n == 9: os.kill(os.getpid(), signal.SIGINT)
@@ -232,7 +226,6 @@ def test_ctrl_c(full_bing, home):
     assert ds.counts() == dict.fromkeys(dl.eyewear_types, 6) and {o['status'] for o in ds.rows} == {'ok'}
     assert len(full_bing.fetched)-24 <= 16  # What was under way, at most, is asked for twice
 
-@needs_bing
 def test_a_failed_photo_may_come_later(bing):
     bing.find_all(4, none=['404'])
     words = dl.query_dict['none']
@@ -242,7 +235,6 @@ def test_a_failed_photo_may_come_later(bing):
     ds = get('bing', 5)
     assert ds.counts()['none'] == 2 and 'failed' not in {o['status'] for o in ds.rows}  # Not found any more
 
-@needs_bing
 def test_a_search_without_end_is_ended(full_bing):
     full_bing.found = {'*': lambda i: full_bing.url(f'/404/{time.monotonic_ns()}.jpg')}
     with pytest.raises(SourceError, match='no photos for'): get('bing', 5)
@@ -255,23 +247,21 @@ def test_auto_without_network(drawn, capsys):
     assert ds.source == 'practice' and ds.path.name == 'practice-40' and drawn == [40]
     assert capsys.readouterr().out == 'Bing cannot be reached: using the drawn practice portraits\n'
 
-@needs_bing
 def test_auto_takes_bing_and_keeps_what_it_gave(full_bing, drawn):
     full_bing.find('portrait', 2)
     assert get(limit=5).source == 'bing'
     install(no_network)
     assert get(limit=5).source == 'bing' and not drawn
 
-@needs_bing
 def test_auto_where_bing_finds_nothing(bing, drawn, capsys):
     bing.find('portrait', 2)
     assert get(limit=5).source == 'practice'
     assert 'no photos for glasses' in capsys.readouterr().out
 
-def test_a_login_page_is_no_bing(bing):
-    bing.find('portrait', 2)
+def test_a_login_page_is_no_bing(bing_host):
+    bing_host.find('portrait', 2)
     assert sources.bing_answers()
-    bing.found['portrait'] = login
+    bing_host.found['portrait'] = login
     assert not sources.bing_answers()
 
 def test_the_question_is_bounded():
