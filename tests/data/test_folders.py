@@ -125,8 +125,6 @@ def test_the_order_has_nothing_to_do_with_names(tmp_path):
     assert found != sorted(found)
     assert found == [o.image_url for o in own_photos(tmp_path)['cups']]
 
-# -- Links
-
 def test_photos_behind_links(tmp_path):
     tree(tmp_path/'far', 'a', 'b', 'c')
     cups = tmp_path/'s'/'cups'
