@@ -1,10 +1,6 @@
 "Lesson 01 against a Bing on loopback, folders of all kinds, and interruptions."
-import contextlib, html, http.client, io, json, os, signal, socket, subprocess, sys, threading, time, urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
+import http.client, io, os, signal, socket, subprocess, sys, threading, time, urllib.request
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
-import numpy as np
 import pytest
 from PIL import Image
 from eyewear import download as dl
@@ -12,14 +8,7 @@ from eyewear.core import SourceError, sha256
 from eyewear.data import sources
 from eyewear.data.dataset import Dataset
 from eyewear.photo import photo_sheet
-
-needs_bing = pytest.mark.skipif(not find_spec('bing_image_downloader'), reason='the tutorial extra is not installed')
-
-def jpeg(i, size=(48, 40)):
-    "A photo of its own for each number"
-    out = io.BytesIO()
-    Image.fromarray(np.random.default_rng(i).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(out, 'JPEG')
-    return out.getvalue()
+from photohost import PhotoHost, login, photo as jpeg
 
 def dishes(path, n=5):
     "A folder with `n` photos of cups and as many of plates"
@@ -64,80 +53,36 @@ def install(connect):
         http_open = https_open
     urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), To))
 
-class Bing:
-    "What the host answers: `found` is search words -> addresses; addresses end in what they do"
-    def __init__(self, host):
-        self.host = host
-        self.found = {}
+class Bing(PhotoHost):
+    "A Bing that keeps what it was asked for"
+    def __init__(self):
+        super().__init__()
         self.searches = []
-        self.fetched = []
-        self.login = False   # Does a hotel ask for a password?
-        self.endless = False # Is there a page after each page?
-        self.on_fetch = lambda path: None
 
-    def page(self, q):
-        out = ''
-        for url in self.found.get(q, []):
-            m = json.dumps(dict(murl=url, purl=url+'.html', t='a title & more'), separators=(',', ':'))
-            out += f'<a class="iusc" href="#" m="{html.escape(m)}"></a>'
-        return out
+    async def _answer(self, ask):
+        if ask.path == '/images/async': self.searches.append(ask.q)
+        await super()._answer(ask)
 
     def find(self, label, n, bad=()):
-        "Let the search for `label` find `n` photos, and `bad` ones before them"
-        names = [*bad, *(f'{i}.jpg?w=1&h=2' for i in range(n))]
-        self.found[dl.query_dict.get(label, label)] = [f'{self.host}/{label}/{o}' for o in names]
+        "Let the search for `label` find `n` photos, and answers of the kinds `bad` before them"
+        paths = [*(f'/{kind}/{label}.jpg' for kind in bad), *(f'/ok/{label}-{i}.jpg?w=1&h=2' for i in range(n))]
+        self.found[dl.query_dict.get(label, label)] = [self.url(o) for o in paths]
 
     def find_all(self, n=6, **bad):
         for label in dl.query_dict: self.find(label, n, bad.get(label, ()))
 
-class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *args): pass
-
-    def send(self, code, data, kind='text/html', length=None):
-        self.send_response(code)
-        self.send_header('Content-Type', kind)
-        self.send_header('Content-Length', str(length or len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def search(self, url):
-        bing = self.server.bing
-        params = {k: v[0] for k, v in parse_qs(url.query).items()}
-        bing.searches.append(params)
-        if bing.login: return self.send(200, b'<html>Please log in to this hotel</html>')
-        more = params['first'] == '0' or bing.endless
-        self.send(200, (bing.page(params['q']) if more else '<html>nothing</html>').encode())
-
-    def do_GET(self):
-        url = urlsplit(self.path)
-        if self.headers['Host'] == 'www.bing.com': return self.search(url)
-        bing = self.server.bing
-        bing.fetched.append(url.path)
-        bing.on_fetch(url.path)
-        name = url.path.split('/')[-1]
-        if 'gone' in name: return self.send(404, b'gone')
-        if 'page' in name: return self.send(200, b'<html>You need an account</html>')
-        if 'cut' in name:
-            self.close_connection = True
-            return self.send(200, jpeg(1)[:200], length=9999)
-        number = 0 if name == 'same.jpg' else int(sha256(url.path.encode())[:6], 16)
-        self.send(200, jpeg(number), 'image/jpeg')
-
-@pytest.fixture(scope='module')
-def server():
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+@pytest.fixture
+def bing_host():
+    "A Bing that has found nothing yet, and urllib pointed at it"
+    with Bing() as host:
+        install(lambda name, timeout=5, **kwargs: http.client.HTTPConnection(host.netlocs[0], timeout=timeout))
+        yield host
 
 @pytest.fixture
-def bing(server):
-    "A Bing that has found nothing yet, and urllib pointed at it"
-    port = server.server_port
-    server.bing = Bing(f'http://127.0.0.1:{port}')
-    install(lambda host, timeout=5, **kwargs: http.client.HTTPConnection('127.0.0.1', port, timeout=timeout))
-    return server.bing
+def bing(bing_host):
+    "The same where the tutorial extra is installed"
+    pytest.importorskip('bing_image_downloader')
+    return bing_host
 
 @pytest.fixture
 def full_bing(bing):
@@ -157,9 +102,8 @@ def test_the_seeds_words():
         'none': "(man OR woman) portrait NOT glasses NOT sunglasses NOT 'VR headset'"}
     assert dl.eyewear_types == ['glasses', 'sunglasses', 'VR', 'none']
 
-@needs_bing
 def test_bing(bing, home):
-    bing.find_all(glasses=['gone.jpg', 'page.jpg', 'cut.jpg'])
+    bing.find_all(glasses=['404', 'html', 'cut'])
     ds = get('bing', 5)
     assert ds.path == home/'bing-5' and ds.source == 'bing' and ds.labels == dl.eyewear_types
     assert ds.counts() == dict.fromkeys(dl.eyewear_types, 5)
@@ -170,30 +114,24 @@ def test_bing(bing, home):
         label = f.parent.name
         assert f.name == f'{label}_{row["sha256"][:16]}.jpg'
         assert row['source'] == 'bing' and row['query'] == dl.query_dict[label]
-        assert row['image_url'].startswith(f'{bing.host}/{label}/') and '&h=2' in row['image_url']
-        assert row['page_url'] == row['image_url']+'.html' and row['title'] == 'a title & more'
-    failed = {o['image_url'].split('/')[-1]: o['reason'] for o in ds.rows if o['status'] == 'failed'}
-    assert set(failed) == {'gone.jpg', 'page.jpg', 'cut.jpg'}
-    for name, says in {'gone.jpg': '404', 'page.jpg': 'not a photo', 'cut.jpg': 'cut off'}.items(): assert says in failed[name]
+        assert row['image_url'].startswith(bing.url(f'/ok/{label}-')) and '&h=2' in row['image_url']
+        assert row['page_url'] == row['image_url']+'.html' and row['title'] == 'A title & more'
+    failed = {o['image_url'].split('/')[3]: o['reason'] for o in ds.rows if o['status'] == 'failed'}
+    assert set(failed) == {'404', 'html', 'cut'}
+    for kind, says in {'404': '404', 'html': 'not a photo', 'cut': 'cut off'}.items(): assert says in failed[kind]
 
-@needs_bing
-def test_a_second_time_asks_nobody(full_bing):
+def test_a_second_time_asks_nobody_and_safesearch_is_off_only_when_asked(full_bing):
     first = get('bing', 5)
-    n = len(full_bing.searches), len(full_bing.fetched)
+    off = get('bing', 5, adult_filter_off=True)
+    assert {o['adlt'] for o in full_bing.searches} == {'on', 'off'} and first.path != off.path
+    n = full_bing.total
     install(no_network)
     assert get('bing', 5).digest() == first.digest()
-    assert (len(full_bing.searches), len(full_bing.fetched)) == n
+    assert full_bing.total == n
 
-@needs_bing
-def test_safesearch_off_only_when_asked(full_bing):
-    on = get('bing', 5)
-    off = get('bing', 5, adult_filter_off=True)
-    assert {o['adlt'] for o in full_bing.searches} == {'on', 'off'} and on.path != off.path
-
-@needs_bing
 def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
-    bing.find_all(3, VR=['same.jpg'])
-    bing.found[dl.query_dict['VR']].append(f'{bing.host}/copy/same.jpg')
+    bing.find_all(3, VR=['same'])
+    bing.found[dl.query_dict['VR']].append(bing.url('/same/copy.jpg'))
     ds = get('bing', 9)
     assert ds.counts() == {'glasses': 3, 'sunglasses': 3, 'VR': 4, 'none': 3}
     assert [o['status'] for o in ds.rows if 'same' in o['image_url']] == ['ok', 'duplicate']
@@ -201,29 +139,29 @@ def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
     get('bing', 9)
     assert len(bing.searches) == n  # Bing has no more: not asked again
 
-@needs_bing
-def test_nothing_found(full_bing, home):
+@pytest.mark.parametrize('words', [dl.query_dict['VR'], 'diving mask'])
+def test_nothing_found_at_first(full_bing, home, monkeypatch, words):
     full_bing.found[dl.query_dict['VR']] = []
     with pytest.raises(SourceError, match='no photos for VR.*VR headset'): get('bing', 5)
     assert Dataset(home/'bing-5').counts() == {'glasses': 5, 'sunglasses': 5, 'none': 5}  # Nothing lost
     assert not (home/'current.txt').exists()
+    set_words(monkeypatch, **{**dl.query_dict, 'VR': words})   # Words that found nothing may be changed
     full_bing.find('VR', 6)
-    assert get('bing', 5).counts()['VR'] == 5
+    ds = get('bing', 5)
+    assert ds.path == home/'bing-5' and ds.counts()['VR'] == 5
 
-@needs_bing
 def test_other_words(bing):
     bing.find('cups', 5)
     bing.find('VR', 5)
     assert get('bing', 5, ['cups', 'VR']).counts() == {'cups': 5, 'VR': 5}
     assert {o['q'] for o in bing.searches} == {'cups', dl.query_dict['VR']}
 
-@needs_bing
 def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys):
     old = get('bing', 5)
     words = dl.query_dict
     assert 'other words' not in capsys.readouterr().out
     set_words(monkeypatch, **{**words, 'VR': 'diving mask'})
-    full_bing.found['diving mask'] = [f'{full_bing.host}/mask/{i}.jpg' for i in range(6)]
+    full_bing.found['diving mask'] = [full_bing.url(f'/ok/mask-{i}.jpg') for i in range(6)]
     new = get('bing', 5)
     assert capsys.readouterr().out == f'bing-5/ has photos that other words have found: using {new.path.name}/\n'
     assert new.path != old.path and {r['query'] for r in new.rows if r['label'] == 'VR'} == {'diving mask'}
@@ -236,7 +174,6 @@ def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys)
     assert get('bing', 5).path == old.path
     assert len(full_bing.searches) == n   # All of it was on disk already
 
-@needs_bing
 def test_new_labels_in_query_dict(full_bing, monkeypatch):
     old = get('bing', 5)
     words = dl.query_dict
@@ -249,14 +186,6 @@ def test_new_labels_in_query_dict(full_bing, monkeypatch):
     assert get('bing', 5).path == old.path
     assert {o['q'] for o in full_bing.searches[n:]} == {'cups'}   # One more is added to what is there
 
-@needs_bing
-def test_words_that_found_nothing_may_be_changed(full_bing, home, monkeypatch):
-    full_bing.found[dl.query_dict['VR']] = []
-    with pytest.raises(SourceError, match='no photos for VR'): get('bing', 5)
-    set_words(monkeypatch, **{**dl.query_dict, 'VR': 'diving mask'})
-    full_bing.found['diving mask'] = [f'{full_bing.host}/mask/{i}.jpg' for i in range(6)]
-    assert get('bing', 5).path == home/'bing-5'
-
 def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     old = dl.download('practice', 4)
     set_words(monkeypatch, **{k: v for k, v in dl.query_dict.items() if k != 'VR'})
@@ -265,57 +194,19 @@ def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     new = dl.download('practice', 4)
     assert new.path != old.path and 'VR' not in new.labels and Dataset(old.path).labels[2] == 'VR'
 
-@needs_bing
 def test_no_network():
+    pytest.importorskip('bing_image_downloader')
     with pytest.raises(SourceError) as e: get('bing')
     assert 'unreachable' in str(e.value) and '\n' not in str(e.value) and 'SOURCE=practice' in str(e.value)
 
-@needs_bing
-def test_network_lost_on_the_way(full_bing, home):
-    def lose(path):
-        if len(full_bing.fetched) > 9: raise ConnectionAbortedError
-    full_bing.on_fetch = lose
-    with contextlib.suppress(SourceError): get('bing', 6)  # A label may have got none
-    ds = Dataset(home/'bing-6')
-    came = {o['image_url'] for o in ds.rows if o['status'] == 'ok'}
-    assert len(came) == 9
-    assert all('closed without an answer' in o['reason'] for o in ds.rows if o['status'] == 'failed')
-
-@needs_bing
-def test_ctrl_c(full_bing, home):
-    def stop(path):
-        if len(full_bing.fetched) == 9: os.kill(os.getpid(), signal.SIGINT)
-        if len(full_bing.fetched) >= 9: time.sleep(.9)
-    full_bing.on_fetch = stop
-    with pytest.raises(KeyboardInterrupt): get('bing', 6)
-    assert sum(Dataset(home/'bing-6').counts().values()) < 24 and not (home/'current.txt').exists()
-    full_bing.on_fetch = lambda path: None
-    ds = get('bing', 6)
-    assert ds.counts() == dict.fromkeys(dl.eyewear_types, 6) and {o['status'] for o in ds.rows} == {'ok'}
-    assert len(full_bing.fetched)-24 <= 16  # What was under way, at most, is asked for twice
-
-@needs_bing
 def test_a_failed_photo_may_come_later(bing):
-    bing.find_all(4, none=['gone.jpg'])
+    bing.find_all(4, none=['404'])
     words = dl.query_dict['none']
     bing.found[words] = bing.found[words][:1]
     with pytest.raises(SourceError): get('bing', 5)
-    bing.found[words] = [f'{bing.host}/none/here.jpg', f'{bing.host}/none/1.jpg']
+    bing.found[words] = [bing.url(f'/ok/none-{i}.jpg') for i in (7, 1)]
     ds = get('bing', 5)
     assert ds.counts()['none'] == 2 and 'failed' not in {o['status'] for o in ds.rows}  # Not found any more
-
-@needs_bing
-def test_a_search_without_end_is_ended(full_bing):
-    def page(q):
-        out = ''
-        for i in range(9):
-            m = json.dumps(dict(murl=f'{full_bing.host}/x/gone{time.monotonic_ns()}'), separators=(',', ':'))
-            out += f'<a class="iusc" m="{html.escape(m)}"></a>'
-        return out
-    full_bing.page = page
-    full_bing.endless = True
-    with pytest.raises(SourceError, match='no photos for'): get('bing', 5)
-    assert len(full_bing.fetched) <= 4*(5*5+50)
 
 # -- Bing where it answers, else the practice portraits
 
@@ -324,23 +215,21 @@ def test_auto_without_network(drawn, capsys):
     assert ds.source == 'practice' and ds.path.name == 'practice-40' and drawn == [40]
     assert capsys.readouterr().out == 'Bing cannot be reached: using the drawn practice portraits\n'
 
-@needs_bing
 def test_auto_takes_bing_and_keeps_what_it_gave(full_bing, drawn):
     full_bing.find('portrait', 2)
     assert get(limit=5).source == 'bing'
     install(no_network)
     assert get(limit=5).source == 'bing' and not drawn
 
-@needs_bing
 def test_auto_where_bing_finds_nothing(bing, drawn, capsys):
     bing.find('portrait', 2)
     assert get(limit=5).source == 'practice'
     assert 'no photos for glasses' in capsys.readouterr().out
 
-def test_a_login_page_is_no_bing(bing):
-    bing.find('portrait', 2)
+def test_a_login_page_is_no_bing(bing_host):
+    bing_host.find('portrait', 2)
     assert sources.bing_answers()
-    bing.login = True
+    bing_host.found['portrait'] = login
     assert not sources.bing_answers()
 
 def test_the_question_is_bounded():
@@ -405,36 +294,27 @@ def test_limit(tmp_path, capsys):
     assert ds.counts() == {'cups': 4, 'plates': 4} and ds.path.name.endswith('-4')
     assert 'cups/: 4 of 9 photos taken (LIMIT=4)' in capsys.readouterr().out
 
-def test_interrupted_copy(mine, home, monkeypatch):
-    store = Dataset.store
+def killed(): raise RuntimeError('killed')
+def ctrl_c(): os.kill(os.getpid(), signal.SIGINT)
+
+@pytest.mark.parametrize('method, end, error', [('store', ctrl_c, KeyboardInterrupt), ('append', killed, RuntimeError)])
+def test_a_copy_that_was_cut_short_goes_on(mine, home, monkeypatch, method, end, error):
+    real = getattr(Dataset, method)
     def stop(self, *args, **kwargs):
-        if len(self.rows) >= 4: os.kill(os.getpid(), signal.SIGINT)
-        return store(self, *args, **kwargs)
+        if len(self.rows) >= 4: end()
+        return real(self, *args, **kwargs)
     with monkeypatch.context() as m:
-        m.setattr(Dataset, 'store', stop)
-        with pytest.raises(KeyboardInterrupt): dl.download(mine)
+        m.setattr(Dataset, method, stop)
+        with pytest.raises(error): dl.download(mine)
     assert not (home/'current.txt').exists()
     ds = dl.download(mine)
     assert ds.counts() == {'cups': 5, 'plates': 5} and len(ds.rows) == 10
-
-def test_killed_between_photo_and_row(mine, monkeypatch):
-    append = Dataset.append
-    def die(self, row):
-        if len(self.rows) == 7: raise RuntimeError('killed')
-        return append(self, row)
-    with monkeypatch.context() as m:
-        m.setattr(Dataset, 'append', die)
-        with pytest.raises(RuntimeError): dl.download(mine)
-    ds = dl.download(mine)
-    assert ds.counts() == {'cups': 5, 'plates': 5}
     assert {(o['status'], o['source']) for o in ds.rows} == {('ok', 'dishes')}
 
 @pytest.mark.parametrize('kwargs, says', [
     (dict(source='no_such'), 'SOURCE=no_such: neither a folder nor one of auto, practice, bing, openverse'),
     (dict(labels=['cups', 'spoons']), 'LABELS=cups,spoons: .* has no spoons; it has bowls, cups, plates'),
-    (dict(labels=['cups']), 'two labels or more'),
     (dict(labels=['cups', 'cups']), 'two labels or more'),
-    (dict(labels=['cups', '../dishes/plates']), "'../dishes/plates' cannot be a label, it has a character that no folder name may have"),
     (dict(), 'no photos for the label bowls'),
     (dict(limit=2), 'LIMIT=2')])
 def test_folder_errors(mine, home, kwargs, says):
@@ -513,11 +393,9 @@ def run(*args, **env):
     command = [str(Path(sys.executable).with_name('eyewear-download')), *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **dead, **env}, timeout=120)
 
-def test_help():
-    r = run('--help')
-    assert r.returncode == 0 and all(o in r.stdout for o in ('--source', '--limit', '--labels'))
-
 def test_command(mine):
+    shown = run('--help').stdout
+    assert all(o in shown for o in ('--source', '--limit', '--labels'))
     r = run('--source', mine, '--labels', 'plates, cups')
     assert r.returncode == 0 and '5 cups' in r.stdout and '10 photos from dishes' in r.stdout and not r.stderr
 
@@ -526,7 +404,6 @@ def test_command(mine):
     (['--source', 'bing'], {}, 'bing: no photos for glasses'),
     ([], dict(EYEWEAR_LIMIT='many'), 'LIMIT=many'),
     (['--limit', '-3'], {}, 'LIMIT=-3'),
-    (['--limit', 'x'], {}, 'LIMIT=x'),
     (['--source', 'no.csv'], {}, 'no.csv: cannot be read'),
     (['--source', 'practice'], dict(EYEWEAR_HOME=__file__), 'cannot be made')])
 def test_command_errors(args, env, says):

@@ -93,9 +93,7 @@ def test_a_dataset_of_an_earlier_version_is_opened(ds):
     ds.mark(cleaned=True)
     about = dict(made_by='eyewear', source='bing', name='bing', limit=3, labels=['cups'], done=[], cleaned=True)
     assert ds.marks == about and has_mark(ds.path) and not has_mark(ds.path/'cups')
-
-def test_labels_of_a_mark_that_lead_elsewhere_do_not_count(ds):
-    ds.mark(labels=['../../victim', 'cups', 3], done='all')
+    ds.mark(labels=['../../victim', 'cups', 3], done='all')                  # Labels that lead elsewhere are passed over
     assert Dataset(ds.path).labels == ['cups'] and ds.marks['done'] == []
 
 def test_a_new_or_empty_folder_becomes_a_dataset(tmp_path):
@@ -116,14 +114,6 @@ def test_looking_writes_nothing(ds):
     assert look.counts() == {'plates':3, 'cups':2} and look.decisions() == []
     assert len(look.split()) == 5 and look.digest()
     assert last_dataset(ds.path, mend=False).source == 'd' and shot(ds.path) == before
-
-def test_an_old_manifest_is_looked_at_and_then_written_to(ds):
-    old = [','.join(o.split(',')[:8]+o.split(',')[9:]) for o in ds.manifest.read_text().splitlines()]
-    ds.manifest.write_text('\n'.join(old)+'\n')
-    look = Dataset(ds.path, mend=False)
-    assert ds.manifest.read_text() == '\n'.join(old)+'\n'
-    look.add(jpeg(7), 'cups', title='Seven')
-    assert [r['title'] for r in Dataset(ds.path).rows] == ['']*6+['Seven']
 
 def test_list_reads_a_folder_that_may_only_be_read(ds):
     ds.decide(names(ds, 'cups')[0], None, why='chipped')
@@ -209,22 +199,15 @@ def test_names_that_are_no_text(tmp_path, env):
     assert r'label\xe9: skipped' in out.stdout and (path/'cups'/name).read_bytes() == jpeg(7)
     assert command('clean', '--list', '--path', path, **env).returncode == 0
 
-# ---- the manifest
+# ---- labels and the split
 
 def test_labels_are_in_the_order_of_the_manifest(ds):
-    assert ds.labels == ['plates', 'cups'] == Dataset(ds.path).labels and list(ds.counts()) == ['plates', 'cups']
+    assert ds.labels == ['plates', 'cups'] == Dataset(ds.path).labels
     (ds.path/'bowls').mkdir()
-    assert ds.labels == ['plates', 'cups', 'bowls']
+    files = ds.by_label()
+    assert ds.labels == ['plates', 'cups', 'bowls'] == list(files) == list(ds.counts())
+    assert sum(files.values(), []) == [*ds.files()] and {o: len(files[o]) for o in files} == ds.counts()
     assert Dataset.create(ds.path, ['cups']).labels == ['cups'] == Dataset(ds.path).labels
-
-def test_photos_by_label_and_those_that_could_be_opened(ds):
-    page = Path(ds.add(b'<html>', 'cups')['file']).name
-    (ds.path/'bowls').mkdir()
-    assert list(ds.by_label()) == ['plates', 'cups', 'bowls'] and sum(ds.by_label().values(), []) == [*ds.files()]
-    assert {label: len(files) for label, files in ds.by_label().items()} == ds.counts() == {'plates':3, 'cups':4, 'bowls':0}
-    assert {f.name for f in ds.files()}-{f.name for f in ds.whole_files()} == {page}
-
-# ---- the split
 
 def test_a_split_is_computed_once_for_a_state_of_the_folder(ds, monkeypatch):
     ds.add(jpeg(7), 'bowls')
@@ -258,16 +241,19 @@ def test_a_split_follows_every_change(ds, change):
     again = Dataset(ds.path)
     assert after == again.split() and ds.notes == again.notes and (after, ds.notes) != (before, [])
 
-# ---- the manifest, line by line
+# ---- the manifest
 
-def test_a_manifest_without_titles_is_brought_up_to_date(ds):
-    old = [','.join(o.split(',')[:8]+o.split(',')[9:]) for o in ds.manifest.read_text().splitlines()]
-    assert 'title' not in old[0]
-    ds.manifest.write_text('\n'.join(old)+'\n')
-    new = Dataset(ds.path)
-    assert new.rows == ds.rows and ds.manifest.read_text().splitlines()[0] == ','.join(columns)
+@pytest.mark.parametrize('mend', [True, False])
+def test_a_manifest_without_titles_is_brought_up_to_date(ds, mend):
+    lines = [','.join(o.split(',')[:8]+o.split(',')[9:]) for o in ds.manifest.read_text().splitlines()]
+    old = '\n'.join(lines)+'\n'
+    ds.manifest.write_text(old)
+    new = Dataset(ds.path, mend=mend)
+    assert 'title' not in lines[0] and new.rows == ds.rows
+    if mend: assert ds.manifest.read_text().splitlines()[0] == ','.join(columns)
+    else: assert ds.manifest.read_text() == old                              # Who only looks writes nothing
     new.add(jpeg(7), 'cups', title='Seven')
-    assert Dataset(ds.path).rows[-1]['title'] == 'Seven' and columns[columns.index('page_url')+1] == 'title'
+    assert [r['title'] for r in Dataset(ds.path).rows] == ['']*6+['Seven']
 
 def test_columns_of_your_own_are_kept(ds):
     head, *lines = ds.manifest.read_text().splitlines()
@@ -307,38 +293,7 @@ def test_damaged_rows_are_passed_over(ds, capsys):
     assert Dataset(ds.path).rows == ds.rows
     assert '3 damaged lines skipped' in capsys.readouterr().out
 
-def test_an_empty_manifest(ds):
-    ds.manifest.write_bytes(b'')
-    assert places(Dataset(ds.path)) == places(ds) and ds.manifest.read_text().startswith('file,')
-    assert len(Dataset(ds.path).rows) == 6
-
 # ---- the log
-
-def test_the_number_of_a_decision_is_its_line(ds):
-    a, b, c = names(ds, 'cups')
-    assert ds.decide(a, None)['n'] == 1
-    with ds.log.open('a') as f: f.write('{"name": "')                        # A crash
-    assert ds.decide(b, None)['n'] == 3 and len(log(ds)) == 3
-    assert [e['n'] for e in Dataset(ds.path).decisions()] == [1, 3]
-    ds.undo(3)
-    assert places(ds)[b] == 'cups' and places(ds)[a] == '.removed'
-
-def test_a_torn_decision_never_spoils_the_next(tmp_path):
-    ds = dishes(tmp_path/'d')
-    a, b, c = names(ds, 'cups')
-    ds.decide(a, None, why='one')
-    ds.decide(b, 'plates', by='person', why='two')
-    whole = ds.log.read_bytes()
-    first = whole.index(b'\n')+1
-    for n in sorted({*range(0, len(whole), 5), first-2, first-1, first, first+1, len(whole)-2, len(whole)-1}):
-        ds.log.write_bytes(whole[:n])
-        again = Dataset(ds.path)
-        held = ['one'] if n >= first-1 else []
-        if n == len(whole)-1: held.append('two')                              # Only the end of the line was missing
-        assert [e['why'] for e in again.decisions()] == held
-        again.decide(c, None, why='three')
-        assert [e['why'] for e in Dataset(ds.path).decisions()] == held+['three']
-        again.undo()
 
 def test_what_another_process_wrote_is_noticed(ds):
     a, b, c = names(ds, 'cups')
@@ -415,23 +370,6 @@ def test_undo_one_some_and_all(ds):
     for n in (1, 0, 99, -1):
         with pytest.raises(DatasetError, match=f'{n}: no decision that holds'): ds.undo(n)
 
-def test_a_half_done_undo_goes_on(ds, monkeypatch):
-    before = places(ds)
-    for name in names(ds, 'cups'): ds.decide(name, 'plates')
-    moved = []
-    real = os.replace
-    def replace_once(*args):
-        if moved: raise KeyboardInterrupt
-        moved.append(args)
-        real(*args)
-    monkeypatch.setattr(os, 'replace', replace_once)
-    with pytest.raises(KeyboardInterrupt): ds.undo(all=True)
-    monkeypatch.undo()
-    again = Dataset(ds.path)
-    assert len(again.decisions()) == 1 and sorted(places(again).values()) == ['cups']*2+['plates']*4
-    again.undo(all=True)
-    assert places(again) == before
-
 def test_undo_of_a_photo_that_is_gone(ds):
     a = names(ds, 'cups')[0]
     ds.decide(a, 'plates')
@@ -441,20 +379,6 @@ def test_undo_of_a_photo_that_is_gone(ds):
     with pytest.raises(DatasetError, match='no such photo'): again.decide(a, None)
 
 # ---- what is mended
-
-def test_opening_twice_changes_nothing(ds):
-    ds.decide(names(ds, 'cups')[0], None)
-    before = shot(ds.path)
-    for _ in range(2): Dataset(ds.path)
-    assert shot(ds.path) == before
-
-def test_logged_but_not_moved(ds):
-    a, b, c = names(ds, 'cups')
-    ds.decide(a, None)
-    log_only(ds, b, 'plates', by='rule', **{'from':'cups'})
-    log_only(ds, a, 'cups', undo=1, **{'from':None})
-    again = Dataset(ds.path)
-    assert places(again)[b] == 'plates' and places(again)[a] == 'cups' and len(again.decisions()) == 1
 
 def test_photos_dropped_in_by_hand(ds, capsys):
     dropped = {'IMG 1.JPG':jpeg(1, (1500, 900)), 'b.jpg':jpeg(7), 'c.heic':b'not a photo at all', 'far_0123456789abcdef.jpg':jpeg(4),
@@ -476,20 +400,18 @@ def drop(ds, place='cups/b.jpg', i=7):
     return Dataset(ds.path)
 
 def test_a_dropped_photo_is_copied_once(ds):
+    ds.decide(names(ds, 'cups')[0], None)
     first = drop(ds)
     before = shot(ds.path)
-    assert first.counts()['cups'] == 4 and Dataset(ds.path).rows == first.rows and shot(ds.path) == before
+    assert first.counts()['cups'] == 3 and Dataset(ds.path).rows == first.rows and shot(ds.path) == before
     assert drop(ds, 'cups/again.jpg').rows == first.rows                       # The same bytes under another name
 
-def test_a_dropped_photo_that_is_changed_is_a_new_one(ds):
+def test_a_dropped_photo_that_is_changed_is_a_new_one_and_a_deleted_one_stays_in(ds):
     drop(ds, i=7)
     new = drop(ds, i=5)
     assert new.counts()['cups'] == 5 and (ds.path/'cups'/'b.jpg').read_bytes() == jpeg(5)
-
-def test_a_dropped_photo_that_is_deleted_stays_in(ds):
-    drop(ds)
     (ds.path/'cups'/'b.jpg').unlink()
-    assert Dataset(ds.path).counts()['cups'] == 4
+    assert Dataset(ds.path).counts()['cups'] == 5
 
 def test_a_dropped_photo_follows_its_file_to_another_label(ds):
     first = drop(ds)
@@ -502,20 +424,15 @@ def test_a_dropped_photo_follows_its_file_to_another_label(ds):
     assert names(Dataset(ds.path), 'cups') == before                              # Not moved once more at the next opening
     assert (ds.path/'plates'/'b.jpg').read_bytes() == jpeg(7)
 
-def test_a_dropped_photo_that_was_taken_out_stays_out(ds):
+@pytest.mark.parametrize('lost', [True, False])
+def test_a_dropped_photo_that_was_taken_out_stays_out(ds, lost):
     new = drop(ds)
     name = Path(new.rows[-1]['file']).name
     new.decide(name, None)
-    (ds.path/'cups'/'b.jpg').rename(ds.path/'cups'/'c.jpg')
-    assert places(Dataset(ds.path))[name] == '.removed'
-
-def test_a_decision_holds_for_a_dropped_photo_that_comes_again(ds):
-    new = drop(ds)
-    name = Path(new.rows[-1]['file']).name
-    new.decide(name, None, by='person')
-    new.find(name).unlink()
-    Dataset(ds.path)                                                            # Its row says that it is missing
-    assert places(Dataset(ds.path))[name] == '.removed'
+    if lost: new.find(name).unlink()                                         # Its row says that it is missing
+    else: (ds.path/'cups'/'b.jpg').rename(ds.path/'cups'/'c.jpg')
+    for _ in range(2): again = Dataset(ds.path)
+    assert places(again)[name] == '.removed'
 
 def test_one_file_dropped_under_two_labels_is_two_photos(ds):
     for o in ('cups', 'plates'): (ds.path/o/'b.jpg').write_bytes(jpeg(7))
@@ -618,15 +535,17 @@ def test_rows_without_a_photo(ds, capsys):
     (ds.path/'.removed'/b).write_bytes(b'back from a backup')
     assert Dataset(ds.path).row(b)['status'] == 'ok'
 
-def test_the_manifest_is_gone(ds):
+@pytest.mark.parametrize('empty', [True, False])
+def test_the_manifest_is_gone_or_empty(ds, empty):
     a, b, c = names(ds, 'cups')
     ds.decide(a, 'plates', by='person')
     ds.decide(b, None)
     before = places(ds)
     split = ds.split()
     ds.manifest.unlink()
+    if empty: ds.manifest.touch()
     again = Dataset(ds.path)
-    assert places(again) == before and again.split() == split
+    assert places(again) == before and again.split() == split and ds.manifest.read_text().startswith('file,')
     assert again.row(a)['label'] == 'cups' and again.digest() == ds.digest()
     again.undo(all=True)
     assert again.counts() == {'cups':3, 'plates':3} and len(again.split()) == 6
@@ -798,7 +717,8 @@ class Fate:
         class File(io.FileIO):
             def write(this, data):
                 if not self.dies(): return super().write(data)
-                super().write(data[:self.rng.randrange(len(data)+1)])
+                all_but_the_end = len(data)-1
+                super().write(data[:self.rng.choice([all_but_the_end, self.rng.randrange(len(data)+1)])])
                 raise Crash
         monkeypatch.setattr(os, 'fsync', after(os.fsync))
         monkeypatch.setattr(os, 'replace', after(os.replace))

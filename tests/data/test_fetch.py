@@ -14,6 +14,10 @@ def no_proxies():
         for o in 'http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY'.split(): m.delenv(o, raising=False)
         yield
 
+@pytest.fixture
+def host():
+    with PhotoHost() as host: yield host
+
 def get(path, urls, limit=1000, label='cups', **kwargs):
     "Fetch `urls` into the dataset at `path`; its rows as they are on disk afterwards, by address"
     found = (o if isinstance(o, Found) else Found(o) for o in urls)
@@ -101,8 +105,10 @@ def test_stored_upright_small_and_plain(went):
     assert rows['/large/1.jpg']['sha256']==sha256(large) and rows['/large/1.jpg']['bytes']==str(len(large))
     assert (ds.path/rows['/octet/2']['file']).read_bytes()==photo(2)
 
-def test_retry_after_is_honoured(went):
-    host, ds, rows = went
+def test_waits_between_tries_and_redirects_end(went):
+    host = went[0]
+    first, second = (b-a for a,b in itertools.pairwise(host.times['/500/1.jpg']))
+    assert .05<first<second and host.asked['/loop/0.jpg']+host.asked['/loop/1.jpg']<=6
     for o in ('/busy/8.jpg','/busy/9.jpg','/busy/10.jpg'): assert host.times[o][1]-host.times[o][0]>=1
 
 def test_nobody_waits_an_hour(tmp_path):
@@ -113,13 +119,6 @@ def test_nobody_waits_an_hour(tmp_path):
         rows = get(tmp_path, urls, allow=host.netlocs)
         assert time.monotonic()-start<5 and host.total<=5
         assert statuses(rows)=={'failed':6, 'ok':1} and all('429' in rows[u]['reason'] for u in urls[:6])
-
-def test_tries_wait_longer_each_time(went):
-    host, ds, rows = went
-    first, second = (b-a for a,b in itertools.pairwise(host.times['/500/1.jpg']))
-    assert .05<first<second
-
-def test_no_more_than_five_redirects(went): assert went[0].asked['/loop/0.jpg']+went[0].asked['/loop/1.jpg']<=6
 
 # ---- how many at once, how much, how far ahead
 
@@ -160,31 +159,28 @@ def test_a_label_that_is_full_waits_for_nobody(tmp_path):
         assert rows[urls[0]]['status']=='failed' and rows[urls[0]]['reason'] and host.total<=20+1+8
 
 @pytest.mark.parametrize('ask', ['','?length=1'])
-def test_200_mb(tmp_path, ask):
-    with PhotoHost() as host:
-        tracemalloc.start()
-        try: row, = get(tmp_path, [host.url('/huge/1.jpg'+ask)], timeout=5, allow=host.netlocs).values()
-        finally:
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-        assert row['status']=='failed' and 'over 20 MB' in row['reason'] and host.asked['/huge/1.jpg']==1
-        assert host.sent['/huge/1.jpg']<30_000_000 and peak<60_000_000
+def test_200_mb(tmp_path, host, ask):
+    tracemalloc.start()
+    try: row, = get(tmp_path, [host.url('/huge/1.jpg'+ask)], timeout=5, allow=host.netlocs).values()
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert row['status']=='failed' and 'over 20 MB' in row['reason'] and host.asked['/huge/1.jpg']==1
+    assert host.sent['/huge/1.jpg']<30_000_000 and peak<60_000_000
 
-def test_reads_the_search_only_as_far_as_it_must(tmp_path):
+def test_reads_the_search_only_as_far_as_it_must(tmp_path, host):
     read = []
-    with PhotoHost() as host:
-        def search():
-            for i in itertools.count():
-                read.append(i)
-                yield host.url(f'/ok/{i}.jpg')
-        rows = get(tmp_path, search(), 5, allow=host.netlocs)
+    def search():
+        for i in itertools.count():
+            read.append(i)
+            yield host.url(f'/ok/{i}.jpg')
+    rows = get(tmp_path, search(), 5, allow=host.netlocs)
     assert statuses(rows)=={'ok':5} and len(read)<=5+16
 
-def test_an_endless_search_of_nothing_ends(tmp_path):
-    with PhotoHost() as host:
-        endless = (host.url(f'/404/{i}.jpg') for i in itertools.count())
-        assert set(statuses(get(tmp_path, endless, 5, allow=host.netlocs)))=={'failed'}
-        assert host.total<200
+def test_an_endless_search_of_nothing_ends(tmp_path, host):
+    endless = (host.url(f'/404/{i}.jpg') for i in itertools.count())
+    assert set(statuses(get(tmp_path, endless, 5, allow=host.netlocs)))=={'failed'}
+    assert host.total<200
 
 def test_memory_stays_flat(tmp_path):
     "2,000 photos of 50 KB: the second thousand takes under 12 MB more than the first, a quarter of what keeping them would"
@@ -234,22 +230,20 @@ ELSEWHERE = ('10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 224.0.0
 NONSENSE = ['file:///etc/hostname', 'ftp://127.0.0.1/1.jpg', 'data:image/gif;base64,R0lGODlhAQ', 'javascript:alert(1)', 'cups', '//cups',
             'http://', 'http://[::1', 'http://127.0.0.1:99999/1.jpg', 'http://a b/1.jpg', 'http://%00/', 'http://'+'x'*300+'.com/']
 
-def test_nothing_private_is_asked(tmp_path, net):
+def test_nothing_private_is_asked(tmp_path, host, net):
     net.names.update({'cups.test':[['127.0.0.1']], 'both.test':[['93.184.216.34','127.0.0.1']]})
-    with PhotoHost() as host:
-        urls = [f'http://{o}:{host.ports[0]}/ok/{i}.jpg' for i,o in enumerate(HERE)]
-        urls += [f'http://{o}/{i}.jpg' for i,o in enumerate(ELSEWHERE)]
-        rows = get(tmp_path, urls+NONSENSE)
-        assert host.total==0 and net.to==[]
+    urls = [f'http://{o}:{host.ports[0]}/ok/{i}.jpg' for i,o in enumerate(HERE)]
+    urls += [f'http://{o}/{i}.jpg' for i,o in enumerate(ELSEWHERE)]
+    rows = get(tmp_path, urls+NONSENSE)
+    assert host.total==0 and net.to==[]
     assert len(rows)==len(urls+NONSENSE) and statuses(rows)=={'failed':len(rows)}
     for u in urls: assert re.search('private network|0x7f|0177|no such host', u+rows[u]['reason']), u
     for o in NONSENSE: assert 0<len(rows[o]['reason'])<=400 and '\n' not in rows[o]['reason'], o
 
-def test_a_name_that_changes_its_mind(tmp_path, net):
-    with PhotoHost() as host:
-        net.names['turns.test'] = [['93.184.216.34'], ['127.0.0.1']]
-        assert statuses(get(tmp_path, [f'http://turns.test:{host.ports[0]}/ok/1.jpg']))=={'failed':1}
-        assert host.total==0 and set(net.to)=={'93.184.216.34'}      # What was looked up is what is connected to
+def test_a_name_that_changes_its_mind(tmp_path, host, net):
+    net.names['turns.test'] = [['93.184.216.34'], ['127.0.0.1']]
+    assert statuses(get(tmp_path, [f'http://turns.test:{host.ports[0]}/ok/1.jpg']))=={'failed':1}
+    assert host.total==0 and set(net.to)=={'93.184.216.34'}      # What was looked up is what is connected to
 
 def test_redirects_are_guarded_too(tmp_path, net):
     net.names['cups.test'] = [['127.0.0.1']]
@@ -269,38 +263,34 @@ def test_allow_names_a_host_or_a_port_of_it(tmp_path):
 
 # ---- the manifest
 
-def test_a_row_says_where_a_photo_came_from(tmp_path):
-    with PhotoHost() as host:
-        for ok in ('ok','404'):
-            title = 'A title, "quoted"\nin two lines'
-            found = Found(host.url(f'/{ok}/1.jpg'), 'http://page.test/1', title, 'CC BY 4.0', 'Ann, Bob')
-            row = get(tmp_path, [found], allow=host.netlocs)[found.image_url]
-            assert (row['page_url'], row['licence'], row['creator'])==('http://page.test/1', 'CC BY 4.0', 'Ann, Bob')
-            assert (row['source'], row['query'], row['label'])==('test', 'a cup', 'cups')
+def test_a_row_says_where_a_photo_came_from(tmp_path, host):
+    for ok in ('ok','404'):
+        title = 'A title, "quoted"\nin two lines'
+        found = Found(host.url(f'/{ok}/1.jpg'), 'http://page.test/1', title, 'CC BY 4.0', 'Ann, Bob')
+        row = get(tmp_path, [found], allow=host.netlocs)[found.image_url]
+        assert (row['page_url'], row['licence'], row['creator'])==('http://page.test/1', 'CC BY 4.0', 'Ann, Bob')
+        assert (row['source'], row['query'], row['label'])==('test', 'a cup', 'cups')
 
-def test_duplicates(tmp_path):
-    with PhotoHost() as host:
-        urls = [host.url('/same/1.jpg'), host.url('/same/2.jpg'), *at(host, 2), *at(host, 2)]
-        rows = list(get(tmp_path, urls, allow=host.netlocs).values())
-        assert sorted(r['status'] for r in rows)==['duplicate','ok','ok','ok'] and len(Dataset(tmp_path).files())==3
-        assert all(n==1 for n in host.asked.values())          # The same address is asked once
-        assert next(r['reason'] for r in rows if r['status']=='duplicate').startswith('the same bytes')
-        get(tmp_path, [host.url('/same/3.jpg')], label='plates', allow=host.netlocs)
-        assert Dataset(tmp_path).counts()=={'cups':3, 'plates':1}  # Under another label it is another photo
+def test_duplicates(tmp_path, host):
+    urls = [host.url('/same/1.jpg'), host.url('/same/2.jpg'), *at(host, 2), *at(host, 2)]
+    rows = list(get(tmp_path, urls, allow=host.netlocs).values())
+    assert sorted(r['status'] for r in rows)==['duplicate','ok','ok','ok'] and len(Dataset(tmp_path).files())==3
+    assert all(n==1 for n in host.asked.values())          # The same address is asked once
+    assert next(r['reason'] for r in rows if r['status']=='duplicate').startswith('the same bytes')
+    get(tmp_path, [host.url('/same/3.jpg')], label='plates', allow=host.netlocs)
+    assert Dataset(tmp_path).counts()=={'cups':3, 'plates':1}  # Under another label it is another photo
 
-def test_what_came_is_not_fetched_again_what_failed_is(tmp_path):
-    with PhotoHost() as host:
-        urls = [*at(host, 4), host.url('/same/1.jpg'), host.url('/same/2.jpg'), host.url('/flaky/7.jpg?status=404')]
-        assert statuses(get(tmp_path, urls, allow=host.netlocs))=={'ok':5, 'duplicate':1, 'failed':1}
-        assert statuses(get(tmp_path, urls, allow=host.netlocs))=={'ok':6, 'duplicate':1}
-        assert host.asked.pop('/flaky/7.jpg')==2 and set(host.asked.values())=={1} and len(Dataset(tmp_path).rows)==7
+def test_what_came_is_not_fetched_again_what_failed_is(tmp_path, host):
+    urls = [*at(host, 4), host.url('/same/1.jpg'), host.url('/same/2.jpg'), host.url('/flaky/7.jpg?status=404')]
+    assert statuses(get(tmp_path, urls, allow=host.netlocs))=={'ok':5, 'duplicate':1, 'failed':1}
+    assert statuses(get(tmp_path, urls, allow=host.netlocs))=={'ok':6, 'duplicate':1}
+    assert host.asked.pop('/flaky/7.jpg')==2 and set(host.asked.values())=={1} and len(Dataset(tmp_path).rows)==7
 
-def test_a_higher_limit_goes_on(tmp_path):
-    with PhotoHost() as host:
-        for n in (3, 8, 8):
-            get(tmp_path, at(host, 20), n, allow=host.netlocs)
-            assert Dataset(tmp_path).counts()=={'cups':n}
-        assert set(host.asked.values())=={1}
+def test_a_higher_limit_goes_on(tmp_path, host):
+    for n in (3, 8, 8):
+        get(tmp_path, at(host, 20), n, allow=host.netlocs)
+        assert Dataset(tmp_path).counts()=={'cups':n}
+    assert set(host.asked.values())=={1}
 
 def test_photos_that_need_no_network(tmp_path):
     def gone(): raise FileNotFoundError(2, 'No such file or directory')
@@ -309,14 +299,13 @@ def test_photos_that_need_no_network(tmp_path):
     assert [rows[o]['status'] for o in 'abc']==['ok','failed','failed']
     assert 'No such file' in rows['b']['reason'] and 'changed' in rows['c']['reason']
 
-def test_a_search_that_breaks_off(tmp_path):
-    with PhotoHost() as host:
-        def search():
-            yield from map(Found, at(host, 3))
-            raise ValueError('login page')
-        wanted = {'cups':('', search()), 'plates':('', [Found(host.url('/ok/9.jpg'))])}
-        ends = fetch(Dataset.create(tmp_path), wanted, 9, allow=host.netlocs, quiet=True)
-        assert ends=={'cups':'login page', 'plates':''} and Dataset(tmp_path).counts()=={'cups':3, 'plates':1}
+def test_a_search_that_breaks_off(tmp_path, host):
+    def search():
+        yield from map(Found, at(host, 3))
+        raise ValueError('login page')
+    wanted = {'cups':('', search()), 'plates':('', [Found(host.url('/ok/9.jpg'))])}
+    ends = fetch(Dataset.create(tmp_path), wanted, 9, allow=host.netlocs, quiet=True)
+    assert ends=={'cups':'login page', 'plates':''} and Dataset(tmp_path).counts()=={'cups':3, 'plates':1}
 
 def test_a_full_disk(tmp_path, monkeypatch, caplog):
     "The error that says so comes out as it is, and nothing is left running"
@@ -331,15 +320,10 @@ def test_a_full_disk(tmp_path, monkeypatch, caplog):
         gc.collect()
         assert host.total==n and not caplog.records
 
-def test_inside_a_running_loop(tmp_path):
+def test_inside_a_running_loop_and_quiet(tmp_path, host, capfd):
     "As in a notebook, whose cells run in a loop of the kernel"
-    with PhotoHost() as host:
-        async def cell(): return get(tmp_path, at(host, 3), allow=host.netlocs)
-        assert statuses(asyncio.run(cell()))=={'ok':3}
-
-def test_quiet_says_nothing(tmp_path, capfd):
-    with PhotoHost() as host: get(tmp_path, at(host, 3), allow=host.netlocs)
-    assert capfd.readouterr()==('','')
+    async def cell(): return get(tmp_path, at(host, 3), allow=host.netlocs)
+    assert statuses(asyncio.run(cell()))=={'ok':3} and capfd.readouterr()==('','')
 
 # ---- interruptions
 
@@ -409,10 +393,9 @@ def test_ctrl_c_while_a_host_is_silent(tmp_path):
         assert err.strip().splitlines()[-1]=='KeyboardInterrupt' and 'never retrieved' not in err
         goes_on(tmp_path, host, 20)
 
-def test_a_photo_that_is_missing_on_disk_comes_again(tmp_path):
-    with PhotoHost() as host:
-        get(tmp_path, at(host, 3), allow=host.netlocs)
-        gone = Dataset(tmp_path).files()[0]
-        gone.unlink()
-        rows = get(tmp_path, at(host, 3), allow=host.netlocs)
+def test_a_photo_that_is_missing_on_disk_comes_again(tmp_path, host):
+    get(tmp_path, at(host, 3), allow=host.netlocs)
+    gone = Dataset(tmp_path).files()[0]
+    gone.unlink()
+    rows = get(tmp_path, at(host, 3), allow=host.netlocs)
     assert gone.exists() and statuses(rows)=={'ok':3} and host.total==4
