@@ -1,11 +1,11 @@
 "An internet on loopback: photos, searches of the shape that Bing and Openverse have, and all that goes wrong with them."
-import asyncio, contextlib, functools, hashlib, html, http.client, io, itertools, json, math, re, socket, threading, time, urllib.request, uuid, zlib
+import asyncio, contextlib, functools, html, http.client, io, itertools, json, math, re, socket, threading, time, urllib.request, zlib
 from collections import Counter, defaultdict
 from email.utils import formatdate
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 import numpy as np
 from PIL import Image
-from badphotos import claims
+from badphotos import claims, noise, picture
 
 # ---- photos
 
@@ -20,7 +20,9 @@ def _base(i, kb):
         small = Image.fromarray(rng.integers(0, 256, (h//16+2, w//16+2, 3), dtype=np.uint8))
         smooth = np.asarray(small.resize((w, h), Image.Resampling.BICUBIC), dtype=np.float32)
         grain = rng.normal(0, 9, (h, w, 1)).astype(np.float32)
-        data = saved(Image.fromarray((smooth+grain).clip(0, 255).astype(np.uint8)), 'JPEG', quality=85)
+        out = io.BytesIO()
+        Image.fromarray((smooth+grain).clip(0, 255).astype(np.uint8)).save(out, 'JPEG', quality=85)
+        data = out.getvalue()
         side *= math.sqrt(max(kb, 1)*1024/len(data))
     return data
 
@@ -30,38 +32,17 @@ def photo(n=0, kb=2):
     note = b'photo %d' % n
     return base[:2]+b'\xff\xfe'+(len(note)+2).to_bytes(2, 'big')+note+base[2:]
 
-def saved(img, kind, **kwargs):
-    "Bytes of `img` in the format `kind`"
-    out = io.BytesIO()
-    img.save(out, kind, **kwargs)
-    return out.getvalue()
-
-def _noise(w=48, h=40, n=0): return Image.fromarray(np.random.default_rng(n).integers(0, 256, (h, w, 3), dtype=np.uint8))
-
-def _rotated():
-    exif = Image.Exif()
-    exif[274] = 6
-    return saved(_noise(60, 40), 'JPEG', exif=exif)
-
-def _deep():
-    grey = np.linspace(0, 65535, 48*40).reshape(40, 48)
-    return saved(Image.fromarray(grey.astype(np.uint16)), 'PNG')
-
-def _moving(): return saved(_noise(), 'GIF', save_all=True, append_images=[_noise(n=1)], duration=100)
-
-def _glass():
-    img = _noise().convert('RGBA')
-    img.putalpha(90)
-    return saved(img, 'PNG')
+upside = Image.Exif()
+upside[274] = 6
 
 pictures = dict(
-    rotated=_rotated,
-    deep=_deep,
-    moving=_moving,
-    glass=_glass,
-    cmyk=lambda: saved(_noise().convert('CMYK'), 'JPEG'),
-    webp=lambda: saved(_noise(), 'WEBP'),
-    large=lambda: saved(Image.new('RGB', (5000, 3000), 'teal'), 'JPEG'),
+    rotated=lambda: noise('JPEG', exif=upside),
+    deep=lambda: noise('PNG', mode='I;16'),
+    moving=lambda: noise('GIF', save_all=True, append_images=[Image.new('RGB', (60, 40))], duration=100),
+    glass=lambda: noise('PNG', mode='RGBA'),
+    cmyk=lambda: noise('JPEG', mode='CMYK'),
+    webp=lambda: noise('WEBP'),
+    large=lambda: picture('JPEG', (5000, 3000), 'teal'),
     claims=lambda: claims(50_000, 50_000),
     same=lambda: photo(10**6),
     half=lambda: photo()[:700],
@@ -78,90 +59,70 @@ def bomb(mb=200):
 
 # ---- what a path answers: the first folder says what, the number in the last one which photo
 
-answers = {}
-def answer(f):
-    answers[f.__name__] = f
-    return f
-
-@answer
-async def ok(ask): await ask.send(ask.photo())
-@answer
-async def octet(ask): await ask.send(ask.photo(), kind='application/octet-stream')
-@answer
-async def flaky(ask):
-    "Wrong `bad` times, then a photo"
-    if ask.times<=int(ask.q.get('bad', 1)): await ask.send(b'try again', int(ask.q.get('status', 500)), 'text/plain')
-    else: await ask.send(ask.photo())
-@answer
-async def busy(ask):
-    "Busy, once or `bad` times: come back `after` so many seconds, said as a number or (`date=1`) as a date"
-    if ask.times>int(ask.q.get('bad', 1)): return await ask.send(ask.photo())
-    after = ask.q.get('after', '1')
-    if ask.q.get('date'): after = formatdate(math.ceil(time.time()+int(after)), usegmt=True)
-    await ask.send(b'busy', int(ask.q.get('status', 429)), 'text/plain', **{'Retry-After': after})
-@answer
-async def stall(ask): await ask.left()
-@answer
-async def stallonce(ask):
-    if ask.times==1: await ask.left()
-    else: await ask.send(ask.photo())
-@answer
-async def halfway(ask):
-    "Half a photo, then nothing"
-    await ask.head(length=len(ask.photo()))
-    await ask.write(ask.photo()[:1000])
-    await ask.left()
-@answer
-async def trickle(ask):
-    "A byte now and then, for ever"
-    await ask.head(length=100_000)
-    for b in ask.photo()*50:
-        await ask.write(bytes([b]))
-        await asyncio.sleep(.1)
-@answer
-async def drip(ask):
-    "The same with the head of the answer"
-    await ask.write(b'HTTP/1.1 200 OK\r\nX-Wait: ')
-    while True:
-        await ask.write(b'.')
-        await asyncio.sleep(.1)
-@answer
-async def cut(ask):
-    "The length of 9,999 bytes, and 300 of them"
-    await ask.head(length=9999)
-    await ask.write(ask.photo()[:300])
-    ask.writer.close()
-@answer
-async def short(ask):
-    "A length that is too small, and all the bytes"
-    await ask.head(length=700)
-    await ask.write(ask.photo())
-    ask.writer.close()
-@answer
-async def closed(ask): ask.writer.close()
-@answer
-async def loop(ask): await ask.redirect(f'/loop/{(ask.n+1)%2}.jpg')
-@answer
-async def hops(ask):
-    "`/hops/3/7.jpg` is three redirects away from photo 7"
-    n = int(ask.path.split('/')[2])
-    await ask.redirect(f'/hops/{n-1}/{ask.n}.jpg' if n>1 else f'/ok/{ask.n}.jpg')
-@answer
-async def to(ask): await ask.redirect(ask.q['url'])
-@answer
-async def huge(ask):
-    "200 MB of a photo and noise, in chunks, or with `length=1` announced; never more than a chunk of it in memory"
-    ask.writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
-    chunk = bytes(2**16)
-    chunks = 200*2**20//len(chunk)
-    announced = ask.q.get('length')
-    if announced: await ask.head(length=chunks*len(chunk))
-    else: await ask.head(**{'Transfer-Encoding': 'chunked'})
-    for data in [ask.photo(), *itertools.repeat(chunk, chunks)]:
-        await ask.write(data if announced else b'%x\r\n%b\r\n' % (len(data), data))
-    if not announced: await ask.write(b'0\r\n\r\n')
-@answer
-async def gzip(ask): await ask.send(bomb(), **{'Content-Encoding':'gzip'})
+class Answers:
+    "Functions of an `Ask`"
+    async def ok(ask): await ask.send(ask.photo())
+    async def octet(ask): await ask.send(ask.photo(), kind='application/octet-stream')
+    async def flaky(ask):
+        "Wrong `bad` times, then a photo"
+        if ask.times<=int(ask.q.get('bad', 1)): await ask.send(b'try again', int(ask.q.get('status', 500)), 'text/plain')
+        else: await ask.send(ask.photo())
+    async def busy(ask):
+        "Busy, once or `bad` times: come back `after` so many seconds, said as a number or (`date=1`) as a date"
+        if ask.times>int(ask.q.get('bad', 1)): return await ask.send(ask.photo())
+        after = ask.q.get('after', '1')
+        if ask.q.get('date'): after = formatdate(math.ceil(time.time()+int(after)), usegmt=True)
+        await ask.send(b'busy', int(ask.q.get('status', 429)), 'text/plain', **{'Retry-After': after})
+    async def stall(ask): await ask.left()
+    async def stallonce(ask):
+        if ask.times==1: await ask.left()
+        else: await ask.send(ask.photo())
+    async def halfway(ask):
+        "Half a photo, then nothing"
+        await ask.head(length=len(ask.photo()))
+        await ask.write(ask.photo()[:1000])
+        await ask.left()
+    async def trickle(ask):
+        "A byte now and then, for ever"
+        await ask.head(length=100_000)
+        for b in ask.photo()*50:
+            await ask.write(bytes([b]))
+            await asyncio.sleep(.1)
+    async def drip(ask):
+        "The same with the head of the answer"
+        await ask.write(b'HTTP/1.1 200 OK\r\nX-Wait: ')
+        while True:
+            await ask.write(b'.')
+            await asyncio.sleep(.1)
+    async def cut(ask):
+        "The length of 9,999 bytes, and 300 of them"
+        await ask.head(length=9999)
+        await ask.write(ask.photo()[:300])
+        ask.writer.close()
+    async def short(ask):
+        "A length that is too small, and all the bytes"
+        await ask.head(length=700)
+        await ask.write(ask.photo())
+        ask.writer.close()
+    async def closed(ask): ask.writer.close()
+    async def loop(ask): await ask.redirect(f'/loop/{(ask.n+1)%2}.jpg')
+    async def hops(ask):
+        "`/hops/3/7.jpg` is three redirects away from photo 7"
+        n = int(ask.path.split('/')[2])
+        await ask.redirect(f'/hops/{n-1}/{ask.n}.jpg' if n>1 else f'/ok/{ask.n}.jpg')
+    async def to(ask): await ask.redirect(ask.q['url'])
+    async def huge(ask):
+        "200 MB of a photo and noise, in chunks, or with `length=1` announced; never more than a chunk of it in memory"
+        ask.writer.get_extra_info('socket').setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)
+        chunk = bytes(2**16)
+        chunks = 200*2**20//len(chunk)
+        announced = ask.q.get('length')
+        if announced: await ask.head(length=chunks*len(chunk))
+        else: await ask.head(**{'Transfer-Encoding': 'chunked'})
+        for data in [ask.photo(), *itertools.repeat(chunk, chunks)]:
+            await ask.write(data if announced else b'%x\r\n%b\r\n' % (len(data), data))
+        if not announced: await ask.write(b'0\r\n\r\n')
+    async def gzip(ask): await ask.send(bomb(), **{'Content-Encoding':'gzip'})
 
 # ---- searches: `host.found` is search words -> links; a list ends, a function of a number does not, a string is a page of its own
 
@@ -192,22 +153,13 @@ async def bing(ask):
     await ask.send(text.encode(), kind='text/html; charset=utf-8')
 
 def work(o, i):
-    "A result of Openverse, with the fields that its documentation lists"
-    images = 'https://api.openverse.org/v1/images'
-    key = str(uuid.UUID(hashlib.md5(o['url'].encode()).hexdigest()))
-    out = dict(id=key, title='Tree Bark Photo', indexed_on='2022-08-27T17:39:48Z', foreign_landing_url=f'https://stocksnap.test/photo/{i}',
-        url=o['url'], creator='Tim Sullivan', creator_url='https://stocksnap.test/tim', license='by-sa', license_version='4.0',
-        license_url='https://creativecommons.org/licenses/by-sa/4.0/', provider='stocksnap', source='stocksnap', category='photograph',
-        filesize=896128, filetype='jpg', tags=[dict(accuracy=None, name='tree', unstable__provider='stocksnap')],
-        attribution='"Tree Bark Photo" by Tim Sullivan is licensed under CC BY-SA 4.0.', fields_matched=['title'], mature=False,
-        height=4016, width=6016, thumbnail=f'{images}/{key}/thumb/',
-        detail_url=f'{images}/{key}/', related_url=f'{images}/{key}/related/', unstable__sensitivity=[])
-    return {**out, **o}
+    "A result of Openverse, with those of its fields that are of use"
+    fields = dict(title='Tree Bark Photo', creator='Tim Sullivan', license='by-sa', license_version='4.0')
+    return dict(fields, foreign_landing_url=f'https://stocksnap.test/photo/{i}') | o
 
 async def openverse(ask):
     "A page of Openverse: who has no key gets 20 works a page, 240 in all, 20 pages a minute"
     async def reply(body, status=200, **kw): await ask.send(json.dumps(body).encode(), status, 'application/json', **kw)
-    async def refuse(detail, status, **kw): await reply(dict(detail=detail), status, **kw)
     host = ask.host
     page = int(ask.q.get('page', 1))
     size = int(ask.q.get('page_size', 20))
@@ -215,13 +167,10 @@ async def openverse(ask):
     host.searched[:] = [t for t in host.searched if t>time.monotonic()-seconds]
     if len(host.searched)>=most:
         wait = max(math.ceil(host.searched[0]+seconds-time.monotonic()), 1)
-        detail = f'Request was throttled. Expected available in {wait} seconds.'
-        return await refuse(detail, 429, **{'Retry-After': wait})
+        return await reply(dict(detail='Request was throttled.'), 429, **{'Retry-After': wait})
     host.searched.append(time.monotonic())
-    too_large = 'Ensure this value is less than or equal to 20.'
-    if size>20: return await refuse(too_large, 401)
-    if page*size>240: return await refuse('Authentication credentials were not provided.', 401)
-    if not 0<size or not 0<page<=20: return await refuse(dict(page=[too_large]), 400)
+    if size>20 or page*size>240: return await reply(dict(detail='Authentication credentials were not provided.'), 401)
+    if not 0<size or not 0<page<=20: return await reply(dict(detail='No such page.'), 400)
     found = host.words(ask.q.get('q', ''))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     n = 240 if callable(found) else min(len(found), 240)
@@ -307,7 +256,7 @@ class PhotoHost:
             kind = ask.path.split('/')[1]
             if ask.path=='/images/async': await bing(ask)
             elif ask.path=='/v1/images/': await openverse(ask)
-            elif kind in answers: await answers[kind](ask)
+            elif hasattr(Answers, kind): await getattr(Answers, kind)(ask)
             elif kind in pictures: await ask.send(pictures[kind](), kind='text/html' if kind=='html' else 'image/jpeg')
             else: await ask.send(b'sorry', int(kind) if kind.isdigit() else 404, 'text/plain')
         finally: self.now[ask.port] -= 1

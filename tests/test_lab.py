@@ -1,44 +1,20 @@
 "The app inside a notebook: plain JupyterLab, one cell, in a real browser."
-import json, os, re, subprocess, sys, time
-from urllib.request import ProxyHandler, build_opener
+import re, time
 import pytest
-from eyewear.page.launch import free_port, stop_server
 from badphotos import picture
-from conftest import comes_true
+from conftest import comes_true, jupyterlab, notebook
 from tinymodel import tiny_model
 
 pytest.importorskip('jupyterlab', reason="JupyterLab comes with the extra `tutorial`")
 PATIENCE = 120                                                        # Seconds
-open_url = build_opener(ProxyHandler({})).open
-
-def notebook(code):
-    cell = dict(cell_type='code', id='one', metadata={}, source=code, outputs=[], execution_count=None)
-    kernel = dict(name='python3', display_name='Python 3', language='python')
-    return json.dumps(dict(cells=[cell], nbformat=4, nbformat_minor=5, metadata=dict(kernelspec=kernel)))
-
-def answers(url):
-    try: return open_url(url, timeout=5).close() is None
-    except OSError: return False
 
 @pytest.fixture(scope='module')
 def lab(tmp_path_factory):
     "Address of a notebook in a JupyterLab of its own"
     home = tmp_path_factory.mktemp('lab')
-    port = free_port()
     tiny_model(home/'eyewear.onnx')
     (home/'page.ipynb').write_text(notebook("from eyewear.app import classifier_app\nclassifier_app('eyewear.onnx')"))
-    folders = {f'JUPYTER{o}_DIR': str(home/o) for o in ('_CONFIG','LAB_SETTINGS','LAB_WORKSPACES')}
-    cmd = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', f'--port={port}', '--IdentityProvider.token=',
-        '--LabApp.news_url=None', f'--ServerApp.root_dir={home}']
-    proc = subprocess.Popen(cmd, cwd=home, env=os.environ | folders, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f'http://127.0.0.1:{port}'
-    end = time.monotonic()+PATIENCE
-    try:
-        while not answers(f'{url}/api'):
-            assert proc.poll() is None and time.monotonic() < end, 'JupyterLab did not start'
-            time.sleep(.5)
-        yield f'{url}/lab/tree/page.ipynb'
-    finally: stop_server(proc, 30)
+    with jupyterlab(home) as url: yield f'{url}lab/tree/page.ipynb'
 
 @pytest.fixture(scope='module')
 def page(browser, lab):
