@@ -64,19 +64,12 @@ def log(ds):
 
 # -- What Python answers
 
-def test_message_is_answered_with_its_id(r, monkeypatch):
-    sent = []
-    monkeypatch.setattr(r, 'send', sent.append)
-    r._handle_custom_msg(dict(id='me-1', do='show'), [])
-    assert sent[0]['id'] == 'me-1' and len(sent[0]['cells']) == 8
-    assert json.dumps(sent, allow_nan=False)
-
 def test_first_page(r, ds):
     s = r.state()
-    assert shown(s) == queue_names(ds)[:8]
-    assert (s['total'], s['seen'], s['pages'], s['page']) == (25, 0, 4, 0)
+    first, *_ = names = queue_names(ds)[:8]
+    assert (shown(s), s['total'], s['seen'], s['pages'], s['page']) == (names, 25, 0, 4, 0)
     f = s['focus']
-    assert (f['name'], f['label'], f['guess'], f['sure'], f['part']) == (shown(s)[0], 'cups', 'plates', .9, 'valid')
+    assert (f['name'], f['label'], f['guess'], f['sure'], f['part']) == (first, 'cups', 'plates', .9, 'valid')
     assert [(o['label'], len(o['photos'])) for o in f['near']] == [('cups', 4), ('plates', 4)]
     assert all(c['url'].startswith('data:image/jpeg;base64,') for c in s['cells'])
 
@@ -88,8 +81,8 @@ def test_decision_is_on_disk_when_the_answer_comes(r, ds, msg, now):
     decision, = log(ds)
     assert label_of(ds, a) == now
     assert (decision['name'], decision['by'], decision['why'].split(': ')[1]) == (a, 'person', 'plates 90%')
-    assert s['focus']['name'] == b and s['seen'] == 1 and s['cells'][0]['decided']
-    assert s['message'].startswith(a) and not s['wrong']
+    assert (s['focus']['name'], s['seen'], s['wrong']) == (b, 1, '')
+    assert s['cells'][0]['decided'] and s['message'].startswith(a)
     assert Review(Dataset(ds.path)).state()['cells'] == s['cells'] # a new kernel says the same
 
 def test_log_is_written_before_the_photo_moves(r, ds, monkeypatch):
@@ -106,13 +99,12 @@ def test_several_at_once_are_one_step_back(r, ds):
     three = queue_names(ds)[:3]
     r.answer(dict(id=1, do='decide', names=three[:1], to='plates'))
     s = r.answer(dict(id=2, do='decide', names=three, to='spoons'))
-    assert s['seen'] == 3 and labels_of(ds, three) == ['spoons']*3 and len(log(ds)) == 4
+    assert (s['seen'], labels_of(ds, three), len(log(ds))) == (3, ['spoons']*3, 4)
     r = Review(Dataset(ds.path)) # another day
     s = r.answer(dict(id=3, do='undo'))
-    assert labels_of(ds, three) == ['plates', 'cups', 'cups']
-    assert s['seen'] == 1 and s['focus']['name'] == three[0]
+    assert (s['seen'], labels_of(ds, three), s['focus']['name']) == (1, ['plates', 'cups', 'cups'], three[0])
     s = r.answer(dict(id=4, do='undo'))
-    assert labels_of(ds, three) == ['cups']*3 and s['seen'] == 0
+    assert (s['seen'], labels_of(ds, three)) == (0, ['cups']*3)
     assert r.answer(dict(id=5, do='undo'))['message'] == 'There is nothing to take back.'
 
 def test_undo_takes_back_only_what_a_person_did(r, ds):
@@ -167,8 +159,7 @@ NONSENSE += [dict(do='show', view=o) for o in VIEWS]
 
 @pytest.mark.parametrize('msg', NONSENSE, ids=str)
 def test_bad_message_changes_nothing_and_is_a_sentence(r, ds, msg):
-    a = queue_names(ds)[0]
-    if isinstance(msg, dict) and msg.get('names') == ['X']: msg = dict(msg, names=[a])
+    if isinstance(msg, dict) and msg.get('names') == ['X']: msg = dict(msg, names=queue_names(ds)[:1])
     s = r.answer(msg)
     assert s['wrong'].endswith('.') and not log(ds)
     assert len(s['cells']) == 8 and str(ds.path) not in json.dumps(s)
@@ -179,13 +170,6 @@ def test_page_out_of_range_is_the_last_or_the_first(r):
     assert r.state(dict(focus=first, step=-1))['focus']['name'] == first
 
 # -- Filters and order
-
-@pytest.mark.parametrize('field,value', [('reason', 'odd'), ('part', 'train'), ('guess', 'spoons'), ('label', 'plates')])
-def test_filters(r, ds, field, value):
-    values = {o['name']: o['name'].split('_')[0] if field == 'label' else o[field] for o in load_queue(ds)}
-    s = r.state({field: value})
-    assert {values[o] for o in shown(s)} == {value}
-    assert s['n'] == list(values.values()).count(value) == dict(s['options'][field])[value]
 
 def test_filters_together(r):
     s = r.state(dict(label='cups', part='valid', order='loss'))
@@ -198,37 +182,11 @@ def test_order_by_loss_is_per_label_top_losses_first(r, ds):
     losses = [(o.split('_')[0], -entries[o]['loss']) for o in names]
     assert losses == sorted(losses) and len(losses) == 24
 
-def test_review_of_a_pair_that_is_mixed_up(ds):
-    pairs = {o['name']: (label_of(ds, o['name']), o['guess']) for o in load_queue(ds)[:-1]}
-    r = Review(ds, label='cups', guess='plates')
-    s = r.answer(dict(id=1, do='show', view={}))
-    wanted = [o for o in pairs if pairs[o] == ('cups', 'plates')]
-    assert shown(s) == wanted and len(wanted) == 7
-    assert (s['view']['label'], s['view']['guess']) == ('cups', 'plates')
-    s = r.answer(dict(id=2, do='decide', names=wanted[:1], to='plates', view=s['view']))
-    assert shown(s) == wanted and s['focus']['name'] == wanted[1] # the filter goes by the label it had
-    assert r.answer(dict(id=3, do='show', view=dict(label='', guess='')))['n'] == 25 # the person may look at all of them
-
 def test_pair_that_no_photo_has_is_an_empty_page(ds):
     s = Review(ds, [], label='cups', guess='spoons').answer(dict(id=1, do='show'))
     assert (s['n'], s['focus'], s['wrong']) == (0, None, '')
     for pair in (dict(label='knives'), dict(guess='knives')):
         with pytest.raises(DatasetError, match="'knives': no label"): Review(ds, **pair)
-
-def test_relabelled_photo_stays_under_its_filter_until_only_undecided(r, ds):
-    a, b = queue_names(ds)[:2]
-    view = dict(label='cups')
-    s = r.answer(dict(id=1, do='decide', names=[a], to='plates', view=view))
-    assert shown(s)[0] == a and s['focus']['name'] == b
-    s = r.answer(dict(id=2, do='keep', names=[b], view=dict(view, only=True)))
-    assert not {a, b} & {*shown(s)} and s['n'] == 6
-
-def test_focus_goes_round_and_passes_over_what_is_gone(r, ds):
-    *names, gone = queue_names(ds)
-    s = r.answer(dict(id=1, do='keep', names=names[-1:], view=dict(focus=names[-1])))
-    assert s['focus']['name'] == names[0]
-    s = r.answer(dict(id=2, do='keep', names=names))
-    assert s['seen'] == 24 and r.state(dict(only=True))['n'] == 0
 
 def test_gone_and_damaged_photos_are_grey_with_their_reason(r, ds):
     a, b = queue_names(ds)[:2]
@@ -236,8 +194,8 @@ def test_gone_and_damaged_photos_are_grey_with_their_reason(r, ds):
     ds.find(b).write_bytes(b'no photo')
     s = r.state(dict(focus=a))
     gone, damaged = s['cells'][:2]
-    assert (gone['gone'], gone['url'], gone['wrong']) == (True, None, f'{a}: no longer on disk')
-    assert s['focus']['big'] is None
+    grey = True, None, f'{a}: no longer on disk', None
+    assert (gone['gone'], gone['url'], gone['wrong'], s['focus']['big']) == grey
     assert not damaged['gone'] and damaged['wrong'].startswith(f'{b}: not a photo')
     assert str(ds.path) not in json.dumps(s)
     r.answer(dict(id=1, do='decide', names=[b], to=None))
