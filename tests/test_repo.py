@@ -228,7 +228,7 @@ def test_site_leads_to_the_repository_for_what_is_not_on_it(tmp_path):
     copy(tmp_path)
     base = f"{cfg['git_url']}/blob/{cfg['branch']}"
     pages = {
-        'index.html': ('..', '<a href="{}/deploy/README.md#x">a</a> <a href="hosts.html">b</a> <a href="../no.md">c</a>'),
+        'index.html': ('..', '<a href="{}/deploy/README.md#x">a</a> <a href="hosts.html">b</a> <a href="../n.md">c</a>'),
         'page/server.html': ('../..', '<a href="{}/Makefile">a</a> <a href="../index.html">b</a>'),
         'hosts.html.md': ('..', '[a]({}/settings.ini) [b](people.md)')}
     for name, (root, page) in pages.items():
