@@ -28,6 +28,11 @@ def text(name): return (ROOT/name).read_text(encoding='utf8')
 def read_notebook(path): return json.loads(Path(path).read_text(encoding='utf8'))
 def code_cells(path): return [c for c in read_notebook(path)['cells'] if c['cell_type'] == 'code']
 
+def prose(path):
+    "The text of a page or a notebook, without code cells"
+    if path.suffix == '.md': return path.read_text(encoding='utf8')
+    return '\n\n'.join(links.source(c) for c in read_notebook(path)['cells'] if c['cell_type'] == 'markdown')
+
 def copy(to):
     "What git would carry, at `to`"
     names = subprocess.check_output(['git', 'ls-files', '-co', '--exclude-standard', '-z'], cwd=ROOT, text=True)
@@ -98,11 +103,9 @@ def test_links_make_a_lesson_complete():
     links.lesson(nb, '01_a.ipynb', conf)
     assert [c['id'] for c in nb['cells']] == ['a', 'badges', 'c', 'install', 'b']
     title, badges, prose, install, code = nb['cells']
-    badges['source'] = badges['source'][:1]
-    nb['cells'] = [title, install, badges, prose, code]  # old ones, in other places, are replaced
+    nb['cells'] = [title, install, dict(badges, source=badges['source'][:1]), prose, code]
     links.lesson(nb, '01_a.ipynb', conf)
-    assert [c['id'] for c in nb['cells']] == ['a', 'badges', 'c', 'install', 'b']
-    assert len(nb['cells'][1]['source']) == 2
+    assert nb['cells'] == [title, badges, prose, install, code]  # those in other places are replaced
 
 def test_address_is_written_by_make_links_alone(tmp_path):
     generated = r'settings\.ini|pyproject\.toml|README\.md|CITATION\.cff|nbs/(0[1-6]\w+|index)\.ipynb|eyewear/[\w/]+\.py'
@@ -210,11 +213,8 @@ def test_cell_that_runs_for_the_site_needs_no_cell_that_does_not(page):
 
 def relative_links(path):
     "The links of a page that lead to a file"
-    prose = path.read_text(encoding='utf8')
-    if path.suffix == '.ipynb':
-        prose = '\n'.join(links.source(c) for c in read_notebook(path)['cells'] if c['cell_type'] == 'markdown')
-    prose = re.sub('```.*?```', '', prose, flags=re.S)
-    targets = re.findall(r'\]\(([^)\s]+)|src="([^"]+)', prose)
+    without_code = re.sub('```.*?```', '', prose(path), flags=re.S)
+    targets = re.findall(r'\]\(([^)\s]+)|src="([^"]+)', without_code)
     return [o.split('#')[0] for pair in targets for o in pair if o and not re.match(r'https:|#|mailto:|data:', o)]
 
 DOCS = [str(f.relative_to(ROOT)) for o in ('*.md', 'deploy/*.md') for f in ROOT.glob(o)]
@@ -354,10 +354,9 @@ def test_machine_with_packages_installs_and_runs(calls, monkeypatch, machine):
 def test_python_that_will_do_is_found(monkeypatch, capsys):
     assert make.version_of(sys.executable) == (*sys.version_info[:2], 1)
     assert make.version_of('no-such-python') is None
-    monkeypatch.setattr(make, 'version_of', lambda o: (3,10,1))
-    assert 'needs Python 3.11, 3.12 or 3.13' in stop_message(capsys, make.find_python)
-    monkeypatch.setattr(make, 'version_of', lambda o: (3,12,0))
-    assert 'python3.12-venv' in stop_message(capsys, make.find_python)
+    for version, words in (((3,10,1), 'needs Python 3.11, 3.12 or 3.13'), ((3,12,0), 'python3.12-venv')):
+        monkeypatch.setattr(make, 'version_of', lambda o: version)
+        assert words in stop_message(capsys, make.find_python)
     monkeypatch.setattr(make, 'version_of', lambda o: (3,13,1) if o == 'python3.13' else None)
     assert make.find_python() == 'python3.13'
 
@@ -405,13 +404,12 @@ def test_failed_install_is_done_again(calls, monkeypatch, capsys):
     def fail(*cmd, **kw): raise SystemExit(1)
     make.setup('tutorial')
     monkeypatch.setenv('TORCH_BACKEND', 'cpu')
-    with monkeypatch.context() as m:
+    with monkeypatch.context() as m, pytest.raises(SystemExit):
         m.setattr(make, 'call', fail)
-        with pytest.raises(SystemExit): make.setup('tutorial')
+        make.setup('tutorial')
     assert 'TORCH_BACKEND needs' in capsys.readouterr().err
     make.setup('tutorial')
-    assert len(calls) == 2
-    assert calls[1][-8:-2] == BOTH_ANEW
+    assert [o[-8:-2] for o in calls[1:]] == [BOTH_ANEW]
 
 def test_run_passes_what_was_given(calls, monkeypatch):
     given = dict(SOURCE='/my photos', LIMIT='20', LABELS='cups,plates', PORT='0', SERVE='0')
@@ -424,15 +422,10 @@ def test_environment_made_elsewhere_is_made_again(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(make, 'call', lambda *cmd, **kw: calls.append(cmd))
     monkeypatch.setattr(make, 'version_of', lambda o: (3,11,1))
-    venv = tmp_path/'.venv'
-    venv.mkdir()
-    def made_at(path): (venv/'pyvenv.cfg').write_text(f'home = /usr/bin\ncommand = /usr/bin/python3 -m venv {path}\n')
-    made_at(venv)
-    make.make_venv(venv)
-    assert not calls
-    made_at('/elsewhere/.venv')
-    make.make_venv(venv)
-    assert calls[0][-2:] == ('--clear', venv)
+    for path, made in ((tmp_path, []), ('/elsewhere/.venv', [('--clear', tmp_path)])):
+        (tmp_path/'pyvenv.cfg').write_text(f'home = /usr/bin\ncommand = /usr/bin/python3 -m venv {path}\n')
+        make.make_venv(tmp_path)
+        assert [o[-2:] for o in calls] == made
 
 @pytest.mark.parametrize('rc', [1, 5])  # 5: pytest found no test
 def test_failures_are_passed_on(rc):
@@ -443,9 +436,7 @@ def test_change_by_a_tool_is_a_failure(monkeypatch, tmp_path, capsys):
     nb = tmp_path/'nbs'/'a.ipynb'
     nb.parent.mkdir()
     nb.write_text('{}')
-    monkeypatch.setattr(make, 'ROOT', tmp_path)
-    monkeypatch.setattr(make, 'links', lambda: None)
-    monkeypatch.setattr(make, 'call', lambda *cmd: None)
+    for k, v in dict(ROOT=tmp_path, links=lambda: None, call=lambda *cmd: None).items(): monkeypatch.setattr(make, k, v)
     make.in_step()
     monkeypatch.setattr(make, 'call', lambda *cmd: nb.write_text('{ }'))
     assert 'nbs/a.ipynb' in stop_message(capsys, make.in_step)
@@ -508,9 +499,8 @@ def git(tmp_path, monkeypatch):
 
 def test_hooks_merge_notebooks(monkeypatch, git):
     "Two people change the same cell: what git leaves is a notebook that opens"
-    monkeypatch.setattr(make, 'ROOT', git.repo)
-    monkeypatch.setattr(make, 'VENV', Path(sys.prefix))
-    monkeypatch.setattr(make, 'setup', lambda *extras: None)
+    env = dict(ROOT=git.repo, VENV=Path(sys.prefix), setup=lambda *extras: None)
+    for k, v in env.items(): monkeypatch.setattr(make, k, v)
     make.hooks()
     assert git('status', '--porcelain').stdout == ''
     assert git('config', 'merge.jupyternotebook.driver').stdout.startswith(f'"{sys.prefix}')
