@@ -6,7 +6,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest, yaml
 from eyewear.predict import Classifier
 from eyewear.page.launch import free_port
-from test_repo import ROOT, commit_all, copy, text
+from test_repo import commit_all, copy, text
 from localhost import host
 from tinymodel import tiny_model
 

@@ -566,8 +566,7 @@ def test_workflows_run_on_every_python_and_system():
     full = JOBS['test/everything']['strategy']['matrix']['include']
     assert [o['python'] for o in full if o['os'] == 'ubuntu-24.04'] == pythons
     assert any(o['os'].startswith('macos') for o in full)
-    assert commands('test/light') == ['python .ci/make.py light']
-    assert commands('test/everything') == ['bash .ci/run']
+    assert commands('test/light')+commands('test/everything') == ['python .ci/make.py light', 'bash .ci/run']
 
 @pytest.mark.parametrize('open_issue,call', [('', 'create --title It broke'), ('12', 'comment 12')])
 def test_weekly_run_that_breaks_opens_one_issue(tmp_path, open_issue, call):

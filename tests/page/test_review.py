@@ -1,7 +1,6 @@
 "The review: what Python answers, and the page in a real browser, by key and by mouse; kernels are killed on the way."
 import io, json, logging, os, re, signal, subprocess, sys, time
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 import numpy as np, psutil, pytest
 from PIL import Image
