@@ -1,15 +1,13 @@
 "The package as a stranger gets it: built by `make dist`, installed into an empty environment, and put to use there."
-import json, os, re, shutil, subprocess, sys, tarfile, zipfile
+import json, os, shutil, subprocess, sys, tarfile, zipfile
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.request import ProxyHandler, build_opener
 import pytest
 from PIL import Image
 from test_repo import MODULES, ROOT, SCRIPTS, cfg, copy, make, text
 from tinymodel import tiny_model
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='folders of an environment as on Linux and macOS')
-get = build_opener(ProxyHandler({})).open
 STATIC = {str(f.relative_to(ROOT)) for f in (ROOT/'eyewear'/'page'/'static').rglob('*') if f.is_file()}
 HEAVY = 'train', 'interpret', 'export'
 LIGHT_MODULES = [m.replace('/', '.') for m in MODULES if m not in HEAVY and not m.startswith('model/')]
@@ -32,8 +30,7 @@ def dist(tmp_path_factory):
 
 def test_wheel_and_source_have_every_file(dist):
     stem = f"eyewear-{cfg['version']}"
-    assert dist.sdist.name == f'{stem}.tar.gz'
-    assert dist.wheel.name == f'{stem}-py3-none-any.whl'
+    assert (dist.sdist.name, dist.wheel.name) == (f'{stem}.tar.gz', f'{stem}-py3-none-any.whl')
     with zipfile.ZipFile(dist.wheel) as z:
         for page in ('app', 'review'):
             assert z.read(f'eyewear/page/static/{page}.ipynb').decode() == text(f'nbs/{page}.ipynb')
@@ -110,40 +107,24 @@ def report(installed, dataset):
 
 def test_wheel_answers_without_torch(installed):
     answer = report(installed, 'one')
-    assert answer['label'] == 'VR'
+    assert (answer['label'], answer['review'], answer['heavy']) == ('VR', 'Review', [])
     assert answer['prob'] > .9
     assert answer['version'] == cfg['version']
-    assert answer['review'] == 'Review'
-    assert not answer['heavy']
     packages = {o.name.split('-')[0] for o in installed.folder.glob('venv/lib/*/site-packages/*.dist-info')}
     assert {'eyewear', 'onnxruntime', 'voila'} <= packages
     assert not {'torch', 'fastai', 'jupyterlab', 'onnx'} & packages
 
 @pytest.mark.parametrize('script', SCRIPTS)
 def test_script_runs_or_names_what_is_missing(installed, script):
-    heavy = script.removeprefix('eyewear-') in HEAVY
-    options = [] if heavy else ['--help']
-    res = installed.run(installed.python.parent/script, *options)
-    if not heavy:
+    if script.removeprefix('eyewear-') not in HEAVY:
+        res = installed.run(installed.python.parent/script, '--help')
         assert res.returncode == 0, res.stderr
         assert f'usage: {script}' in res.stdout
         return
+    res = installed.run(installed.python.parent/script)
     [line] = res.stderr.splitlines()
     assert res.returncode == 2
     assert line.startswith('eyewear: ') and 'fastai' in line and "run `pip install 'eyewear[tutorial]'`" in line
-
-def test_app_answers_a_visitor(installed):
-    cmd = [installed.python.parent/'eyewear-app', '--model', 'eyewear.onnx', '--port', '0', '--pool', '0']
-    pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with subprocess.Popen(cmd, cwd=installed.folder, env=installed.env, **pipes) as proc:
-        try:
-            line = proc.stdout.readline()
-            assert line.startswith('The app is at http://'), proc.stderr.read()
-            with get(re.search(r'http://\S+', line)[0], timeout=60) as r:
-                assert r.status == 200
-                assert 'jupyter-widget' in r.read().decode()
-        finally: proc.terminate()
-    assert proc.returncode == 0
 
 def test_source_installs_the_same(installed, dist):
     "From the source archive, in the place of the wheel: the same files, the same answer"

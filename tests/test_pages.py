@@ -1,36 +1,27 @@
 "The pages beside the lessons: files that they name exist, pictures are small, the recipe for taking a photo out works."
-import base64, io, json, re
+import base64, json, re
 from pathlib import Path
 import pytest
 from PIL import Image
 from eyewear.data.dataset import Dataset
-from test_repo import LESSONS, PAGES, ROOT, links, read_notebook, text
-
-def prose(page):
-    "The text of a page or a notebook, without code cells"
-    if page.endswith('.md'): return text(f'nbs/{page}')
-    cells = read_notebook(ROOT/'nbs'/page)['cells']
-    return '\n\n'.join(links.source(c) for c in cells if c['cell_type'] == 'markdown')
+from badphotos import picture
+from test_repo import LESSONS, PAGES, ROOT, prose, text
 
 @pytest.mark.parametrize('page', PAGES)
 def test_files_named_in_prose_exist(page):
-    named = re.findall(r'`((?:nbs|benchmarks|deploy|constraints|tests)/[\w/]+\.\w+)`', prose(page))
-    named += [f'benchmarks/{o}' for o in re.findall(r'\| `(\w+\.py)` \|', prose(page))]
+    page = prose(ROOT/'nbs'/page)
+    named = re.findall(r'`((?:nbs|benchmarks|deploy|constraints|tests)/[\w/]+\.\w+)`', page)
+    named += [f'benchmarks/{o}' for o in re.findall(r'\| `(\w+\.py)` \|', page)]
     made_by_a_run = 'deploy/eyewear.onnx'
     assert not [o for o in named if o != made_by_a_run and not (ROOT/o).exists()]
 
 @pytest.mark.parametrize('path', LESSONS, ids=lambda o: o.stem)
 def test_picture_of_a_lesson_is_small(path):
-    picture = ROOT/'nbs'/'images'/f'lesson_{path.name[:2]}.jpg'
-    assert picture.stat().st_size <= 40_000
-    with Image.open(picture) as img:
-        assert img.format == 'JPEG'
-        assert img.width <= 640
+    file = ROOT/'nbs'/'images'/f'lesson_{path.name[:2]}.jpg'
+    assert file.stat().st_size <= 40_000
+    with Image.open(file) as img: assert img.format == 'JPEG' and img.width <= 640
 
-def png(i):
-    out = io.BytesIO()
-    Image.new('RGB', (40, 40), (40*i, 90, 0)).save(out, 'PNG')
-    return out.getvalue()
+def png(i): return picture('PNG', (40, 40), (40*i, 90, 0))
 
 def test_photo_can_be_taken_out_for_good(tmp_path, monkeypatch):
     "With the lines of the page on photos of people"
@@ -56,8 +47,8 @@ def test_photo_can_be_taken_out_for_good(tmp_path, monkeypatch):
 def test_pictures_are_made_from_saved_outputs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT/'.ci')
     import pictures
-    picture = dict(data={'image/png': base64.b64encode(png(1)).decode()})
-    nb = dict(cells=[dict(id='a', cell_type='code', outputs=[picture]), dict(id='b', outputs=[])])
+    output = dict(data={'image/png': base64.b64encode(png(1)).decode()})
+    nb = dict(cells=[dict(id='a', cell_type='code', outputs=[output]), dict(id='b', outputs=[])])
     (tmp_path/'nbs').mkdir()
     (tmp_path/'nbs'/'01_a.ipynb').write_text(json.dumps(nb))
     Image.new('RGB', (760, 1300)).save(tmp_path/'app_light.png')
