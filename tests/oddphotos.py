@@ -96,26 +96,19 @@ def png16(a, colour):
 def odd_jpegs(img):
     "JPEGs: colours, profiles, notes on how the camera was held, sizes"
     jpeg = functools.partial(saved, img, 'JPEG', quality=95, subsampling=0)
-    grey = functools.partial(saved, img.convert('L'), 'JPEG', quality=95)
-    inks = functools.partial(saved, img.convert('CMYK'), 'JPEG', quality=95)
-    out = {f'exif{n}.jpg': jpeg(exif=exif(n)) for n in (2, 3, 5, 6)}
+    profiles = dict(p3=P3, swapped=SWAPPED, broken_profile=b'garbage', profile_of_grey=BRIGHT_GREY)
+    greys = dict(grey=None, bright_grey=BRIGHT_GREY, grey_in_p3=P3)
+    inks = dict(press=None, press_profile=press(), press_p3=P3)
+    out = {f'{name}.jpg': jpeg(icc_profile=o) for name, o in profiles.items()}
+    for mode, named in dict(L=greys, CMYK=inks).items():
+        for name, o in named.items(): out[f'{name}.jpg'] = saved(img.convert(mode), 'JPEG', quality=95, icc_profile=o)
+    out |= {f'exif{n}.jpg': jpeg(exif=exif(n)) for n in (2, 3, 5, 6)}
+    out |= {f'exif{n}_xmp6.jpg': jpeg(exif=exif(n), xmp=XMP) for n in (1, 3)}
     return out | {
         'plain.jpg': jpeg(),
         'progressive.jpg': jpeg(progressive=True),
         'no_end.jpg': jpeg()[:-2],
-        'p3.jpg': jpeg(icc_profile=P3),
-        'swapped.jpg': jpeg(icc_profile=SWAPPED),
-        'broken_profile.jpg': jpeg(icc_profile=b'garbage'),
-        'profile_of_grey.jpg': jpeg(icc_profile=BRIGHT_GREY),
         'xmp6.jpg': jpeg(xmp=XMP),
-        'exif1_xmp6.jpg': jpeg(exif=exif(1), xmp=XMP),
-        'exif3_xmp6.jpg': jpeg(exif=exif(3), xmp=XMP),
-        'grey.jpg': grey(),
-        'bright_grey.jpg': grey(icc_profile=BRIGHT_GREY),
-        'grey_in_p3.jpg': grey(icc_profile=P3),
-        'press.jpg': inks(),
-        'press_profile.jpg': inks(icc_profile=press()),
-        'press_p3.jpg': inks(icc_profile=P3),
         'large.jpg': saved(img.resize((4000, 3000)), 'JPEG'),
         'long.jpg': saved(img.resize((9000, 300)), 'JPEG')}
 
@@ -176,11 +169,9 @@ def coloured_pngs(img):
 def moving(img):
     "Four frames, of which the first is `img`"
     frames = dict(save_all=True, append_images=[img.transpose(Image.Transpose.ROTATE_180)]*3, duration=100)
-    return {
-        'moves.gif': saved(img, 'GIF', **frames),
-        'moves.png': saved(img, 'PNG', **frames),
-        'moves.webp': saved(img, 'WEBP', lossless=True, **frames),
-        'moves.avif': saved(img, 'AVIF', quality=95, range='limited', **frames)} # Chromium takes all moving AVIFs for limited ones
+    kinds = dict(gif={}, png={}, webp=dict(lossless=True),
+        avif=dict(quality=95, range='limited')) # Chromium takes all moving AVIFs for limited ones
+    return {f'moves.{kind}': saved(img, kind.upper(), **kw, **frames) for kind, kw in kinds.items()}
 
 def avifs(img):
     avif = saved(img, 'AVIF', quality=95)
@@ -195,18 +186,15 @@ def avifs(img):
 def other_formats(img):
     icon = img.resize((64, 64))
     grey = np.asarray(img.convert('L')).astype('float32')
-    return {
-        'plain.gif': saved(img, 'GIF'),
+    kinds = dict(gif='GIF', bmp='BMP', tif='TIFF', jp2='JPEG2000')
+    return {f'plain.{end}': saved(img, kind) for end, kind in kinds.items()} | {
         'hole.gif': saved(img.quantize(100), 'GIF', transparency=7),
-        'plain.bmp': saved(img, 'BMP'),
         'clear.bmp': saved(img.convert('RGBA'), 'BMP'),
         'plain.webp': saved(img, 'WEBP', quality=95),
         'p3.webp': saved(img, 'WEBP', lossless=True, icc_profile=P3),
         'exif6.webp': saved(img, 'WEBP', lossless=True, exif=exif(6)),
         'plain.ico': saved(icon, 'ICO', sizes=[(64, 64)]),
         'bitmap.ico': saved(icon, 'ICO', sizes=[(16, 16), (64, 64)], bitmap_format='bmp'),
-        'plain.tif': saved(img, 'TIFF'),
-        'plain.jp2': saved(img, 'JPEG2000'),
         'float.tif': saved(Image.fromarray(grey/255), 'TIFF')}
 
 @functools.cache

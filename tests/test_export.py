@@ -53,8 +53,7 @@ def one_program(exported, monkeypatch):
 # -- The model file
 
 def test_same_answers_as_the_learner_from_the_files_on_disk(toy, exported):
-    ds, learn = toy
-    assert parity(learn, exported.path, ds.files()) < 1e-4
+    assert parity(toy[1], exported.path, toy[0].files()) < 1e-4
 
 def test_same_unknown_as_the_calibration(toy, exported):
     ds, learn = toy
@@ -75,8 +74,7 @@ def test_heat_adds_up_to_the_logits(toy, exported):
     assert logits == pytest.approx(outputs(learn, files)[0], abs=1e-4)
     e = np.exp(logits/exported.calibration.temperature)
     assert probs == pytest.approx(e/e.sum(1, keepdims=True), abs=1e-5)
-    assert heat.shape == (5,3,8,8)
-    assert unknown.shape == (5,)
+    assert (heat.shape, unknown.shape) == ((5,3,8,8), (5,))
 
 @pytest.mark.parametrize('n', [1, 2, 17])
 def test_any_number_of_photos(exported, n):
@@ -92,13 +90,11 @@ def test_metadata(toy, exported):
     model = onnx.load(exported.path)
     meta = {o.key: o.value for o in model.metadata_props}
     assert json.loads(meta['labels']) == sorted(ds.labels)
-    assert meta['question'] == question(sorted(ds.labels))
-    assert meta['size'] == str(SIZE)
-    assert meta['resize'] == f'squeeze {SIZE+16}, centre {SIZE}'
-    assert meta['digest'] == ds.digest()
-    assert meta['eyewear_version']
-    assert float(meta['temperature']) == exported.calibration.temperature
-    assert float(meta['unknown_threshold']) == exported.calibration.threshold
+    want = dict(question=question(sorted(ds.labels)), size=str(SIZE), resize=f'squeeze {SIZE+16}, centre {SIZE}',
+        digest=ds.digest())
+    assert meta.items() >= want.items() and meta['eyewear_version']
+    c = exported.calibration
+    assert (float(meta['temperature']), float(meta['unknown_threshold'])) == (c.temperature, c.threshold)
     assert json.loads(meta['record'])['error_before']['n'] == 60
     assert str(exported.path.parent) not in ''.join(meta.values())
 
@@ -106,9 +102,8 @@ def test_inputs_and_outputs(exported):
     model = onnx.load(exported.path)
     onnx.checker.check_model(model, full_check=True)
     assert [(o.domain, o.version) for o in model.opset_import] == [('', lesson.opset)]
-    [photo] = model.graph.input
-    assert photo.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert photo.type.tensor_type.shape.dim[0].dim_param
+    [photo] = [o.type.tensor_type for o in model.graph.input]
+    assert photo.elem_type == onnx.TensorProto.UINT8 and photo.shape.dim[0].dim_param
     assert [o.name for o in model.graph.output] == ['probs','heat','unknown']
 
 def test_saved_calibration_is_used_where_it_fits(toy, one_program, monkeypatch):
@@ -140,14 +135,8 @@ def test_no_valid_photos_still_gives_a_file(toy, one_program, monkeypatch):
     ds, learn = toy
     monkeypatch.setattr(type(ds), 'split', lambda self: {f.name: 'train' for f in self.files()})
     clf = Classifier(export_onnx(learn, ds, size=SIZE))
-    assert clf.metadata['temperature'] == '1.0'
-    assert clf.threshold == float('inf')
+    assert (clf.metadata['temperature'], clf.threshold) == ('1.0', float('inf'))
     assert clf(ds.files()[0]).seen
-
-@pytest.mark.parametrize('cut', [0, 100, -100])
-def test_cut_file_is_an_error(exported, tmp_path, cut):
-    (tmp_path/'cut.onnx').write_bytes(exported.path.read_bytes()[:cut])
-    with pytest.raises(ModelError, match='cut.onnx'): Classifier(tmp_path/'cut.onnx')
 
 @pytest.mark.parametrize('old', [b'', b'the file before'])
 def test_no_space_leaves_the_file_before(toy, one_program, monkeypatch, old):
@@ -160,10 +149,17 @@ def test_no_space_leaves_the_file_before(toy, one_program, monkeypatch, old):
     with pytest.raises(EyewearError, match='eyewear.onnx: cannot be written .No space left'): export_onnx(learn, ds, size=SIZE)
     assert path.exists() == bool(old)
     if old: assert path.read_bytes() == old
-    assert not list(run_dir().glob('.*'))
-    assert 'model' not in read_record()
+    assert not list(run_dir().glob('.*')) and 'model' not in read_record()
 
 # -- fastai's pickle
+
+@pytest.fixture
+def unchanged(toy):
+    "A `Learner` that has to keep its photos and its optimizer"
+    learn = toy[1]
+    before = learn.opt, len(learn.dls.train_ds)
+    yield learn
+    assert (learn.opt, len(learn.dls.train_ds)) == before and before[1] > 0
 
 @contextmanager
 def small_files():
@@ -175,21 +171,15 @@ def small_files():
     finally: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no limit on file sizes there')
-def test_pickle_that_does_not_fit_leaves_nothing(toy, tmp_path):
-    learn = toy[1]
-    opt = learn.opt
-    n = len(learn.dls.train_ds)
-    with small_files(), pytest.raises(EyewearError, match='a.pkl: cannot be written'): export_pkl(learn, tmp_path/'a.pkl')
+def test_pickle_that_does_not_fit_leaves_nothing(unchanged, tmp_path):
+    path = tmp_path/'a.pkl'
+    with small_files(), pytest.raises(EyewearError, match='a.pkl: cannot be written'): export_pkl(unchanged, path)
     assert not list(tmp_path.glob('*.*'))
-    assert learn.opt is opt
-    assert len(learn.dls.train_ds) == n > 0
 
-LOADER = '''
-import sys
+LOADER = '''import sys
 from fastai.learner import load_learner
 learn = load_learner(sys.argv[1])
-print(*[learn.predict(f)[0] for f in sys.argv[2:]])
-'''
+print(*[learn.predict(f)[0] for f in sys.argv[2:]])'''
 
 def test_pickle_loads_in_a_fresh_process(toy, tmp_path):
     "Classes of the notebook that made it come along"
@@ -202,18 +192,12 @@ def test_pickle_loads_in_a_fresh_process(toy, tmp_path):
     with learn.no_bar(): want = [learn.predict(f)[0] for f in files]
     res = subprocess.run([sys.executable, '-c', LOADER, path, *files], capture_output=True, text=True, cwd=tmp_path)
     assert res.returncode == 0, res.stderr
-    assert res.stdout.split()[-len(files):] == want
-    assert len(set(want)) > 1
+    assert res.stdout.split()[-len(files):] == want and len(set(want)) > 1
 
-def test_learner_keeps_its_photos_and_optimizer(toy):
-    learn = toy[1]
-    opt = learn.opt
-    n = len(learn.dls.train_ds)
-    path = export_pkl(learn)
+def test_pickle_is_all_that_is_written(unchanged):
+    path = export_pkl(unchanged)
     assert path.name == 'eyewear-inf.pkl'
-    assert learn.opt is opt
-    assert len(learn.dls.train_ds) == n
-    assert [o.name for o in run_dir().iterdir()] == [path.name]
+    assert list(run_dir().iterdir()) == [path]
 
 # -- The copy for a web host
 

@@ -1,12 +1,15 @@
 "`open_photo` against files of every kind: an RGB picture or a `PhotoError`, soon and in little memory; also in a process of its own."
-import functools, gc, io, json, os, random, struct, subprocess, sys, threading, time, warnings, zlib
+import functools, gc, io, json, os, random, struct, subprocess, sys, time, timeit, warnings, zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from badphotos import BAD, MORE_BAD, chunk, claims, gif, noise, picture, png, tags
+from badphotos import BAD, MORE_BAD, chunk, gif, noise, picture, png, tags
 from eyewear import photo
 from eyewear.core import PhotoError
-from eyewear.photo import max_pixels, max_side, open_photo, open_small, storable, stored_side
+from eyewear.photo import max_side, open_photo, open_small, storable, stored_side
 from oddphotos import SWAPPED, XMP, exif, odd_photos, saved, scene
 
 pytestmark = pytest.mark.filterwarnings('ignore::UserWarning')
@@ -21,6 +24,13 @@ def opens(data, name='x.jpg'):
     assert img.mode == 'RGB' and img.tobytes()
     return img
 
+@contextmanager
+def soon(seconds):
+    "What is done here has to take less than `seconds`"
+    start = time.monotonic()
+    yield
+    assert time.monotonic()-start < seconds
+
 def odd(name): return opens(odd_photos()[name])
 def pixels(img): return np.asarray(img).astype(int)
 def mean_colour(img): return tuple(int(o) for o in np.asarray(img).reshape(-1, 3).mean(0).round())
@@ -34,20 +44,17 @@ def same(img, want, by=3):
 
 @pytest.mark.parametrize('name', [*BAD, *MORE_BAD])
 def test_what_is_no_photo(name):
-    start = time.perf_counter()
-    assert opens({**BAD, **MORE_BAD}[name], name) is None
-    assert time.perf_counter()-start < 10
+    with soon(10): assert opens({**BAD, **MORE_BAD}[name], name) is None
 
 CUTTABLE = {kind: noise(kind) for kind in 'JPEG PNG WEBP GIF TIFF BMP AVIF JPEG2000 ICO PPM'.split()}
 CUTTABLE['progressive'] = noise('JPEG', progressive=True)
 CUTTABLE['lzw'] = noise('TIFF', compression='tiff_lzw')
 CUTTABLE['16bit'] = png(9, 9, 16, 2, pixels=b''.join(b'\0'+random.Random(i).randbytes(54) for i in range(9)))
-
 @pytest.mark.parametrize('kind', CUTTABLE)
 def test_cut_off_anywhere(kind):
     whole = CUTTABLE[kind]
     assert opens(whole)
-    cuts = sorted({*range(0, min(len(whole), 80)), *range(0, len(whole), max(1, len(whole)//60))})
+    cuts = {*range(0, min(len(whole), 80)), *range(0, len(whole), max(1, len(whole)//60))}
     opened = sum(opens(whole[:n]) is not None for n in cuts if n < .9*len(whole))
     if kind == 'progressive': assert opened < len(cuts)
     else: assert opened == 0 # The end may be padding; a photo missing a tenth is none
@@ -71,16 +78,11 @@ def test_random_bytes():
     for head in HEADS:
         for n in (1, 10, 100, 1000, 5000): assert opens(head+rng.randbytes(n)) is None
 
-def test_the_error_says_what_came():
-    with pytest.raises(PhotoError, match=r'a\.jpg: a truncated JPEG \(only 1,500 bytes came\)'):
-        open_photo(noise('JPEG')[:1500], 'a.jpg')
-
 # -- Kinds that are put right
 
 REDS = [('CMYK', 'JPEG', {}), ('CMYK', 'TIFF', {}), ('P', 'PNG', {}), ('P', 'GIF', {}), ('RGBA', 'PNG', {}),
     ('RGBA', 'WEBP', dict(lossless=True)), ('YCbCr', 'JPEG', {}), ('RGB', 'AVIF', dict(quality=95)),
     ('RGB', 'ICO', dict(sizes=[(32, 32)]))]
-
 @pytest.mark.parametrize('mode, kind, kw', REDS)
 def test_red_stays_red(mode, kind, kw):
     r, g, b = mean_colour(opens(picture(kind, (40, 40), mode=mode, **kw)))
@@ -93,25 +95,19 @@ def test_lab_opens_or_says_no():
     img = opens(out.getvalue())
     assert img is None or img.size == (40, 30)
 
-def test_cmyk_of_adobe_is_not_a_negative():
-    data = picture('JPEG', (40, 30), (0, 255, 255), mode='CMYK')
-    red, green, _ = opens(data).getpixel((5, 5))
-    assert b'Adobe' in data[:200] and red < 30 < 200 < green
-
 GREYS = [(16, 0, b'\x80\0'), (16, 2, b'\x80\0'*3), (16, 4, b'\x80\0\xff\xff'), (16, 6, b'\x80\0'*3+b'\xff\xff'),
     (8, 0, b'\x80'), (8, 4, b'\x80\xff'), (8, 6, b'\x80\x80\x80\xff')]
-
 @pytest.mark.parametrize('depth, colour_type, value', GREYS)
 def test_bit_depths(depth, colour_type, value):
     assert mean_colour(opens(png(6, 5, depth, colour_type, pixels=(b'\0'+value*6)*5))) in [(127,)*3, (128,)*3]
 
 def test_1_bit(): assert mean_colour(opens(picture('PNG', (9, 9), 'white', mode='1'))) == (255,)*3
+def test_deep_png_is_as_dark_as_in_a_browser(): assert mean_colour(odd('dark.png')) < (2, 2, 2)
 
 def grey_tiff(a): return saved(Image.fromarray(a), 'TIFF')
 
 RAMPS = [('f4', 1), ('f4', 255), ('f4', 65535), ('u2', 65535), ('>u2', 65535), ('u2', 255), ('u2', 4095), ('i4', 255),
     ('i4', 65535), ('i4', 2**31-1), ('f4', 1.2), ('f4', 3e-5), ('f4', 4e9)]
-
 @pytest.mark.parametrize('kind, top', RAMPS)
 def test_no_photo_is_black_in_silence(kind, top):
     ramp = np.linspace(0, top, 256).reshape(16, 16)
@@ -133,8 +129,6 @@ def test_what_is_no_number_changes_no_other():
     assert abs(pixels(opens(grey_tiff(ramp)))[10:, :, 0]-255*ramp[10:]).max() <= 1
     assert opens(grey_tiff(np.full((4, 4), np.nan, 'f4'))).size == (4, 4)
 
-def test_deep_png_is_as_dark_as_in_a_browser(): assert mean_colour(odd('dark.png')) < (2, 2, 2)
-
 @pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P'])
 def test_what_is_transparent_is_white(mode):
     img = Image.new('RGBA', (9, 9), (0, 0, 0, 0)).convert(mode)
@@ -150,7 +144,6 @@ def test_transparent_grey_of_few_bits_is_white(depth, row, seen):
 # How the camera was held -> what was done to the picture, by numpy
 HELD = {1: lambda o: o, 2: lambda o: o[:, ::-1], 3: lambda o: o[::-1, ::-1], 4: lambda o: o[::-1],
     5: lambda o: o.transpose(1, 0, 2), 6: np.rot90, 7: lambda o: o.transpose(1, 0, 2)[::-1, ::-1], 8: lambda o: np.rot90(o, -1)}
-
 @pytest.mark.parametrize('n', HELD)
 def test_turned_by_exif(n):
     a = np.zeros((20, 40, 3), 'uint8')
@@ -162,7 +155,6 @@ def test_turned_by_exif(n):
 
 ORIENTATIONS = [(3, 1, b'\0\6\0\0', (40, 60)), (4, 1, b'\0\0\0\6', (60, 40)), (9, 1, b'\0\0\0\6', (60, 40)),
     (3, 2, b'\0\6\0\6', (60, 40)), (1, 1, b'\6\0\0\0', (60, 40))]
-
 @pytest.mark.parametrize('kind, count, value, size', ORIENTATIONS)
 def test_only_one_short_number_turns(kind, count, value, size):
     note = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12'+struct.pack('>HI', kind, count)+value+bytes(4)
@@ -171,7 +163,6 @@ def test_only_one_short_number_turns(kind, count, value, size):
 
 BROKEN_EXIF = [b'Exif\0\0', b'Exif\0\0II*\0\xff\xff\xff\xff', b'Exif\0\0garbage', b'Exif\0\0'+tags(900, 50_000),
     b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\x63\0\0\0\0\0\0']
-
 @pytest.mark.parametrize('note', BROKEN_EXIF)
 def test_broken_exif_spoils_no_photo(note):
     body = noise('JPEG')
@@ -184,8 +175,7 @@ def test_broken_colour_profile_spoils_no_photo(kind):
     for profile in (b'garbage', bytes(9), b'\0\0\x0c\x48Lino'+bytes(99)): assert opens(noise(kind, icc_profile=profile))
 
 def test_a_thousand_frames_cost_no_time():
-    start = time.perf_counter()
-    assert opens(gif(10_000)).size == (2, 2) and time.perf_counter()-start < 1
+    with soon(1): assert opens(gif(10_000)).size == (2, 2)
 
 @pytest.mark.parametrize('kind', ['GIF', 'PNG', 'WEBP', 'TIFF', 'AVIF', 'MPO'])
 def test_only_the_first_frame_is_read(kind):
@@ -199,7 +189,6 @@ def test_bmp_from_the_top():
     assert mean_colour(opens(bytes(data))) == (255, 0, 0)
 
 SHAPES = [((1, 30_000), (1, 1024)), ((30_000, 1), (1024, 1)), ((1, 1), (1, 1)), ((2048, 1500), (1024, 750))]
-
 @pytest.mark.parametrize('size, small', SHAPES)
 def test_odd_shapes(size, small):
     for kind in ('PNG', 'JPEG'): assert opens(picture(kind, size)).size == small
@@ -207,9 +196,8 @@ def test_odd_shapes(size, small):
 def test_tags_without_end():
     many = b'II*\0'+struct.pack('<I', 8)+struct.pack('<H', 65_535)+bytes(range(256))*100
     big = b'II+\0\x08\0\0\0'+struct.pack('<Q', 16)+struct.pack('<Q', 2**63)+bytes(20_000)
-    start = time.perf_counter()
-    for data in (many, big, tags(60_000, 900_000), tags(9, 2**20, b'MM\0*')): opens(data)
-    assert time.perf_counter()-start < 10
+    with soon(10):
+        for data in (many, big, tags(60_000, 900_000), tags(9, 2**20, b'MM\0*')): opens(data)
 
 # -- HEIC
 
@@ -261,12 +249,11 @@ def test_paths_that_are_no_file(tmp_path):
 def test_no_permission(tmp_path):
     (tmp_path/'a.jpg').write_bytes(picture('JPEG'))
     (tmp_path/'a.jpg').chmod(0)
-    is_root = os.geteuid() == 0
-    if is_root: os.seteuid(65534)
+    user = os.geteuid()
+    if user == 0: os.seteuid(65534) # root may read all
     try:
         with pytest.raises(PhotoError, match='cannot be read .Permission denied'): open_photo(tmp_path/'a.jpg')
-    finally:
-        if is_root: os.seteuid(0)
+    finally: os.seteuid(user)
 
 def test_files_are_closed(tmp_path, monkeypatch):
     for name, data in BAD.items(): (tmp_path/name).write_bytes(data)
@@ -283,18 +270,13 @@ def test_files_are_closed(tmp_path, monkeypatch):
 
 def test_threads_keep_the_warnings_of_others():
     before = list(warnings.filters)
-    def run():
-        for data in [noise('JPEG'), *BAD.values()]*5: opens(data)
-    threads = [threading.Thread(target=run) for _ in range(4)]
-    for o in threads: o.start()
-    for o in threads: o.join()
+    with ThreadPoolExecutor(4) as pool: list(pool.map(opens, [noise('JPEG'), *BAD.values()]*20))
     assert warnings.filters == before
 
 # -- What a browser opens
 
 WHOLE = 'text big_profile text_wrong_sum last_text_wrong_sum density_wrong_sum gamma_wrong_sum time_wrong_sum exif6_wrong_sum'
 WHOLE += ' exif6_last p3_wrong_sum'
-
 @pytest.mark.parametrize('name', WHOLE.split())
 def test_what_is_beside_the_pixels_spoils_no_png(name):
     img = scene()
@@ -303,7 +285,6 @@ def test_what_is_beside_the_pixels_spoils_no_png(name):
 
 NOTES = [(0xe0, b'JFIF\0'), (0xe2, b'ICC_PROFILE\0'), (0xe2, b'ICC_PROFILE\0\1'),
     (0xed, b'Photoshop 3.0\x008BIM\3\xed'), (0xee, b'Adobe')]
-
 @pytest.mark.parametrize('number, note', NOTES)
 def test_note_that_breaks_off_spoils_no_jpeg(number, note):
     whole = saved(scene(), 'JPEG', icc_profile=SWAPPED)
@@ -311,7 +292,6 @@ def test_note_that_breaks_off_spoils_no_jpeg(number, note):
     for data in (broken, broken[:-2]): assert np.array_equal(opens(data), opens(whole))
 
 ENCODINGS = [{}, dict(progressive=True), dict(subsampling=0), dict(restart_marker_rows=1), dict(optimize=True)]
-
 @pytest.mark.parametrize('kw', ENCODINGS)
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
 def test_jpeg_without_its_last_bytes_is_whole_and_without_more_is_not(mode, kw):
@@ -332,20 +312,18 @@ def encoded(v): return np.where(v <= .0031308, v*12.92, 1.055*v**(1/2.4)-.055)
 
 @functools.cache
 def scene_from_p3():
-    "What the numbers of the scene mean in sRGB where they are those of Display P3, with a gamma of 2.2; by the textbook's matrix"
+    "The scene in sRGB where its numbers are those of Display P3 with a gamma of 2.2, by the textbook's matrix"
     matrix = np.array([[1.2249, -.2247, 0], [-.042, 1.0419, 0], [-.0197, -.0786, 1.0979]])
     linear = (np.asarray(scene())/255)**2.2
     return Image.fromarray((255*encoded((linear @ matrix.T).clip(0, 1))).round().astype('u1'))
 
 IN_P3 = 'p3.jpg p3.png palette_p3.png p3.webp p3.avif gamma_screen.png number_p3.png number_p3.avif'
-
 @pytest.mark.parametrize('name', IN_P3.split())
 def test_display_p3_becomes_srgb(name):
     assert same(odd(name), scene_from_p3(), 4)
     assert not same(odd(name), scene(), 8)
 
 NO_CHANGE = 'broken_profile.jpg profile_of_grey.jpg screen.png srgb_gamma1.png number_tv.avif number_unknown.avif'
-
 @pytest.mark.parametrize('name', NO_CHANGE.split())
 def test_profile_that_says_nothing_changes_nothing(name): assert same(odd(name), scene())
 
@@ -366,22 +344,17 @@ def test_srgb_profile_changes_no_pixel_and_costs_nothing():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     data = saved(scene(1024, 768), 'JPEG', icc_profile=profile)
     assert np.array_equal(opens(data), opens(plain))
-    def timed(data):
-        start = time.perf_counter()
-        open_photo(data)
-        return time.perf_counter()-start
-    assert min(timed(data) for _ in range(7)) < 1.5*min(timed(plain) for _ in range(7))
+    seconds = [min(timeit.repeat(lambda: open_photo(o), number=1, repeat=7)) for o in (data, plain)]
+    assert seconds[0] < 1.5*seconds[1]
 
 def test_profile_is_used_once():
     once = open_photo(odd_photos()['swapped.jpg'])
     assert np.array_equal(open_photo(once), once) and not once.info
 
-def test_xmp_turns_nothing():
-    for name in ('xmp6.jpg', 'exif1_xmp6.jpg'): assert odd(name).size == (160, 120)
+def test_xmp_turns_nothing_nor_does_exif_turn_a_webp_as_in_chromium():
+    for name in ('xmp6.jpg', 'exif1_xmp6.jpg', 'exif6.webp'): assert odd(name).size == (160, 120)
     assert same(odd('exif3_xmp6.jpg'), scene().transpose(Image.Transpose.ROTATE_180))
     for kind in ('WEBP', 'AVIF'): assert opens(saved(scene(), kind, xmp=XMP)).size == (160, 120)
-
-def test_webp_is_not_turned_as_in_chromium(): assert odd('exif6.webp').size == (160, 120)
 
 def test_large_photo_is_made_small():
     assert same(odd('large.jpg'), scene().resize((1024, 768)))
@@ -401,7 +374,6 @@ def test_strips_meet(mode):
 # -- What is stored
 
 PLAIN = 'plain.jpg progressive.jpg grey.jpg plain.png plain.webp broken_profile.jpg deep.png'
-
 @pytest.mark.parametrize('name', PLAIN.split())
 def test_plain_photo_is_stored_byte_for_byte(name): assert storable(odd_photos()[name])[0] == odd_photos()[name]
 
@@ -453,23 +425,20 @@ def tile_tiff(side):
 def icon(inside):
     return struct.pack('<HHH', 0, 1, 1)+struct.pack('<BBBBHHII', 0, 0, 0, 0, 1, 32, len(inside), 22)+inside
 
-@functools.cache
-def progressive(): return saved(scene(1600, 1200), 'JPEG', progressive=True)
-
 def many_scans(n):
     "A JPEG that goes over its pixels `n` times"
-    return progressive()[:-2]+b'\xff\xda\0\x08\1\1\0\1\x3f\0\0\0'*n+progressive()[-2:]
+    whole = saved(scene(1600, 1200), 'JPEG', progressive=True)
+    return whole[:-2]+b'\xff\xda\0\x08\1\1\0\1\x3f\0\0\0'*n+whole[-2:]
 
 def bitmap(width, height): return struct.pack('<IiiHHIIiiII', 40, width, 2*height, 1, 24, 0, 0, 0, 0, 0, 0)
 
 def runs(width, height):
     "A grey BMP packed in runs, one of a single pixel in each line"
-    head = struct.pack('<IiiHHIIiiII', 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
     grey = bytes(v for i in range(256) for v in (i, i, i, 0))
+    head = struct.pack('<IiiHHIIiiII', 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
     return b'BM'+struct.pack('<IHHI', 0, 0, 0, 14+40+1024)+head+grey+b'\1\x80\0\0'*height+b'\0\1'
 
 def last_text(): return odd_photos()['plain.png'][:-12]+MORE_BAD['text.png'][33:-40]
-
 # JPEG 2000 at its full size alone: a little more than may be decoded
 HOSTILE = {'line.png':(lambda: png(90_000_000, 1, 8, 0), 'at most 65,535 a side'),
     'pole.png':(lambda: png(1, max_side+1, 8, 0), 'at most 65,535 a side'),
@@ -482,7 +451,6 @@ HOSTILE = {'line.png':(lambda: png(90_000_000, 1, 8, 0), 'at most 65,535 a side'
     'last_text.png':(last_text, 'more text'),
     'runs.bmp':(lambda: runs(60_000, 1000), 'a BMP packed in runs'),
     'whole.jp2':(lambda: saved(Image.new('L', (5700, 5700)), 'JPEG2000', num_resolutions=1), 'JPEG 2000')}
-
 @pytest.mark.parametrize('name', HOSTILE)
 def test_refused_before_it_costs_anything(name, tmp_path):
     make, reason = HOSTILE[name]
@@ -501,7 +469,6 @@ LARGE = {'phone.jpg':(phone('JPEG'), 100),
     'phone.jp2':(phone('JPEG2000', (6000, 4500)), 63),
     'flat.avif':(lambda: saved(Image.new('RGB', (9000, 9990)), 'AVIF', speed=10), 1000),
     'float.tif':(lambda: saved(Image.new('F', (9000, 9990), .5), 'TIFF', compression='tiff_adobe_deflate'), 750)}
-
 @pytest.mark.parametrize('name', LARGE)
 def test_large_photo_takes_little_memory_and_keeps_less(name, tmp_path):
     make, limit = LARGE[name]
@@ -530,7 +497,6 @@ def test_too_little_memory_is_said(monkeypatch):
     with pytest.raises(PhotoError, match='a.png: takes more memory'): open_photo(odd_photos()['plain.png'], 'a.png')
 
 FAILING = [saved(scene(), 'JPEG')[:-500], saved(scene(), 'PNG')[:-500], b'no photo', png(9, 9, pixels=b'no zlib')]
-
 @pytest.mark.parametrize('data', FAILING)
 def test_error_keeps_no_photo(data):
     with pytest.raises(PhotoError) as e: open_photo(data)
@@ -547,35 +513,30 @@ def test_photo_of_200_megapixels_is_to_be_saved_smaller():
     whole[at:at+4] = struct.pack('>HH', 12_240, 16_320)
     limit = 'at most 128,000,000 are opened here; save it smaller first'
     with pytest.raises(PhotoError, match=f'16,320 x 12,240 pixels; {limit}'): open_photo(bytes(whole))
-    with pytest.raises(PhotoError, match=limit): open_photo(png(16_320, 12_240, pixels=b''))
-
-def test_limits_let_a_phone_through(): assert 12_000*9000 < max_pixels
+    tiff = saved(Image.new('1', (16_320, 12_240)), 'TIFF', compression='tiff_lzw')
+    for data in (png(16_320, 12_240, pixels=b''), tiff):
+        with pytest.raises(PhotoError, match=limit): open_photo(data)
 
 # -- In a process of its own
 
 @pytest.fixture
 def started(monkeypatch):
     "The processes that were started"
-    calls = []
-    run = subprocess.run
-    def spy(*args, **kw):
-        calls.append(kw)
-        return run(*args, **kw)
+    spy = Mock(wraps=subprocess.run)
     monkeypatch.setattr(photo.subprocess, 'run', spy)
-    return calls
+    return spy.call_args_list
 
 def test_what_a_browser_makes_is_opened_right_here(started):
     img = open_small(picture('JPEG', (1024,768)), 'a.jpg')
-    assert img.size == (1024,768) and img.mode == 'RGB' and not started
+    assert (img.size, img.mode, started) == ((1024,768), 'RGB', [])
 
 SMALL = [('PNG', (400,300), (400,300)), ('JPEG', (3000,2000), (1024,683)), ('WEBP', (10,2000), (5,1024))]
-
 @pytest.mark.parametrize('kind, size, small', SMALL)
 def test_anything_else_elsewhere_and_small(started, kind, size, small):
     img = open_small(picture(kind, size, 'teal'), 'a')
     assert len(started) == 1 and img.size == small and max(img.size) <= stored_side
     assert np.abs(np.array(img.getpixel((2,2)))-(0,128,128)).max() < 9
-    assert started[0]['env']['OPENBLAS_NUM_THREADS'] == '1' # 64 of them keep 2.6 GB
+    assert started[0].kwargs['env']['OPENBLAS_NUM_THREADS'] == '1' # 64 of them keep 2.6 GB
 
 @pytest.mark.parametrize('name', BAD)
 def test_bad_file_is_the_same_sentence_as_ever(name):
@@ -588,10 +549,6 @@ def test_name_is_a_name_and_nothing_else(name):
     with pytest.raises(PhotoError) as e: open_small(b'no photo', name)
     assert str(e.value).startswith(name)
 
-def test_the_process_is_no_part_of_the_room():
-    "`from eyewear.photo import *` spreads nothing that reads standard input"
-    assert 'main' not in photo.__all__ and not hasattr(photo, 'main')
-
 SLOW = 'import time; time.sleep(60)'
 CRASH = 'import os; os.kill(os.getpid(), 11)'
 HUNGRY = '''from eyewear import photo
@@ -601,29 +558,11 @@ photo._open_stdin()'''
 
 ENDLESS = [(SLOW, 'a.png: takes more than 1 seconds to open'), (CRASH, 'a.png: cannot be opened here'),
     (HUNGRY, 'a.png: takes more memory to open than there is here')]
-
 @pytest.mark.parametrize('code, text', ENDLESS, ids=['slow', 'crash', 'hungry'])
 def test_decoder_that_does_not_stop_is_a_sentence(monkeypatch, code, text):
     if code == HUNGRY and sys.platform != 'linux': pytest.skip('only Linux limits memory')
     run = subprocess.run
     monkeypatch.setattr(photo, 'max_seconds', 1 if code == SLOW else 15)
     monkeypatch.setattr(photo.subprocess, 'run', lambda command, **kw: run([sys.executable, '-c', code], **kw))
-    start = time.monotonic()
-    with pytest.raises(PhotoError) as e: open_small(noise('PNG'), 'a.png')
-    assert str(e.value).startswith(text) and time.monotonic()-start < 20
-
-def test_photo_of_many_scans_does_not_take_long(monkeypatch):
-    "Each scan of a progressive JPEG of 9 megapixels goes over all pixels again: a minute in all"
-    monkeypatch.setattr(photo, 'max_seconds', 4)
-    data = picture('JPEG', (3000,3000), progressive=True)
-    scan = data.rindex(b'\xff\xda')
-    data = data[:scan]+data[scan:-2]*2000+b'\xff\xd9'
-    assert len(data) < 20*2**20
-    start = time.monotonic()
-    with pytest.raises(PhotoError, match='^scans.jpg: '): open_small(data, 'scans.jpg')
-    assert time.monotonic()-start < 15
-
-def test_photo_that_unpacks_to_gigabytes_is_a_sentence():
-    tiff = saved(Image.new('1', (60_000,30_000)), 'TIFF', compression='tiff_lzw')
-    for data in (tiff, claims(60_000, 30_000)):
-        with pytest.raises(PhotoError, match='^big: '): open_small(data, 'big')
+    with soon(20), pytest.raises(PhotoError) as e: open_small(noise('PNG'), 'a.png')
+    assert str(e.value).startswith(text)
