@@ -71,6 +71,7 @@ def test_first_page(r, ds):
     assert (f['name'], f['label'], f['guess'], f['sure'], f['part']) == (first, 'cups', 'plates', .9, 'valid')
     assert [(o['label'], len(o['photos'])) for o in f['near']] == [('cups', 4), ('plates', 4)]
     assert all(c['url'].startswith('data:image/jpeg;base64,') for c in s['cells'])
+    assert json.dumps(s, allow_nan=False), 'a browser reads no NaN'
 
 def test_logged_but_not_moved_is_not_shown_as_done(r, ds, monkeypatch):
     monkeypatch.setattr(Dataset, '_move_to_decision', lambda self, name: None)
