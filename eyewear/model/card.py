@@ -136,7 +136,8 @@ def _repeat(ds, rec):
     marks = ds.marks
     if marks.get('name') in ('practice','bing','openverse'): # Not the path of somebody's folder
         labels = ','.join(marks['labels'])
-        out += ['', f"`eyewear-run --source {marks['name']} --limit {marks['limit']} --labels {labels}`"]
+        limit = f" --limit {marks['limit']}" if marks.get('limit') else '' # None where all of a manifest came
+        out += ['', f"`eyewear-run --source {marks['name']}{limit} --labels {labels}`"]
     again = 'The last training alone, on the same photos: `eyewear-train --from summary.json`'
     if rec.get('training'): out += ['', again]
     return [*out, '', 'The run record `summary.json` lies beside the model, and inside it, under `record`.']

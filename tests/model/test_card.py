@@ -82,3 +82,10 @@ def test_card_counts_decisions(tmp_path):
     ds.decide(first.name, None, 'person')
     ds.decide(last.name, 'glasses', 'person')
     assert 'Decisions on single photos: 1 put under another label, 1 taken out.' in card(ds)[1]
+
+@pytest.mark.parametrize('marks,command', [(dict(limit=40), '--source practice --limit 40 --labels cups'),
+    ({}, '--source practice --labels cups')], ids=['searched','from a manifest'])
+def test_card_says_how_to_make_it_again(tmp_path, marks, command):
+    ds = tiny_dataset(tmp_path/'ds', n=4)
+    ds.mark(name='practice', labels=['cups'], **marks)
+    assert f'eyewear-run {command}' in card(ds)[1]
