@@ -167,7 +167,7 @@ def notebooks(tmp):
 
 WIDGETS = 'page/test_review*', 'page/test_widgets*', 'test_app*'  # what ipywidgets 7 and 8 may show differently
 LIGHT_PART = 'data/test_dataset*', 'page/test_*', 'test_core*', 'test_photo*', 'test_predict*', 'test_app*'
-PYTEST = '-n', '2', '--dist', 'loadfile', '--durations', '20'  # two files at a time: tests wait for browsers and clocks
+PYTEST = '-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder', '--durations', '20'  # two files at a time: tests wait for browsers and clocks
 
 def test():
     "Install, then everything: notebooks clean and in step, layers, notebooks, pytest, the app in a light environment"
