@@ -56,6 +56,14 @@ def pytest_configure(config):
     "Before several workers start, so that only one process installs a browser"
     if getattr(config.option, 'numprocesses', None): find_chromium()
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    "An empty folder to work in, with no model named"
+    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'work'))
+    monkeypatch.delenv('EYEWEAR_MODEL', raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
 @pytest.fixture(scope='session')
 def chromium():
     "Path of a Chromium: on PATH, else Playwright's own, else apt's; missing is a failure in CI, a skip said aloud elsewhere"

@@ -18,12 +18,7 @@ SCRIPT = 'import sys; from eyewear.cli import predict\nif __name__ == "__main__"
 posix = pytest.mark.skipif(os.name != 'posix', reason='signals')
 not_windows = pytest.mark.skipif(sys.platform == 'win32', reason='names and locales are others there')
 
-@pytest.fixture(autouse=True)
-def empty_home(tmp_path, monkeypatch):
-    "An empty home, and no model named"
-    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'work'))
-    monkeypatch.delenv('EYEWEAR_MODEL', raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures('here')
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory): return tiny_model(tmp_path_factory.mktemp('old')/'eyewear.onnx')

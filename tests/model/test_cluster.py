@@ -13,6 +13,7 @@ from tinymodel import SEED, tiny_model
 
 HAVE = all(importlib.util.find_spec(o) for o in ('ray', 'pyarrow'))
 EXTRA = "needs `pip install 'eyewear[ray]'`"
+pytestmark = pytest.mark.usefixtures('here')
 needs_ray = pytest.mark.skipif(not HAVE, reason=EXTRA)
 KILLER = '''import os, signal
 with open(__file__+'.deaths', 'a') as f: f.write('.')
@@ -34,14 +35,6 @@ def ray(tmp_path_factory):
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
         ray.shutdown()
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    "An empty folder to work in"
-    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'work'))
-    monkeypatch.delenv('EYEWEAR_MODEL', raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 @pytest.fixture
 def model(tmp_path): return tiny_model(tmp_path/'eyewear.onnx', unknown=True, UNKNOWN_THRESHOLD='0.3')
