@@ -164,6 +164,8 @@ def best_epoch(self:Checkpoints)->dict: # `name`, `phase`, `epoch` and `values` 
     return min(measured, key=lambda o: o['values'][1])
 
 # %% ../../nbs/model/training.ipynb #cd80ecad
+def _damaged(path, e): return EyewearError(f'{path}: a damaged checkpoint ({error_text(e, 60)}); train without resume')
+
 def _read_saved(folder, settings):
     "The epochs that a training with `settings` has saved in `folder`"
     path = folder/'training.json'
@@ -171,9 +173,7 @@ def _read_saved(folder, settings):
     try:
         data = json.loads(path.read_text(encoding='utf-8'))
         old,saved = data['settings'],data['saved']
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        problem = f'a damaged checkpoint ({error_text(e, 60)})'
-        raise EyewearError(f'{path}: {problem}; train without resume') from e
+    except (OSError, ValueError, KeyError, TypeError) as e: raise _damaged(path, e) from e
     different = [f'{k} {old.get(k)}, not {v}' for k,v in settings.items() if old.get(k)!=v]
     if different: raise EyewearError(f'{path}: of another training ({"; ".join(different)}); train without resume')
     return saved
@@ -187,9 +187,7 @@ def load(self:Checkpoints,
     path = self.folder/f"{saved['name']}.pth"
     if learn.opt is None: learn.create_opt()
     try: load_model(path, learn.model, learn.opt, device=learn.dls.device)
-    except Exception as e: # Of torch and pickle: whatever a damaged file leads to
-        problem = f'a damaged checkpoint ({error_text(e, 60)})'
-        raise EyewearError(f'{path}: {problem}; train without resume') from e
+    except Exception as e: raise _damaged(path, e) from e # Of torch and pickle: whatever a damaged file leads to
 
 # %% ../../nbs/model/training.ipynb #44d37472
 @patch
