@@ -23,7 +23,7 @@ from .dataset import Dataset,read_marks
 from .fetch import Found,browser,fetch,first_failure
 from .folders import check_gone,check_labels,files_below,folder_name,follow,is_list,is_web
 from .folders import match_labels,own_photos,source_name,source_path,why_gone
-from .journal import Manifest,read_table
+from .journal import Manifest,read_head,read_table
 
 # %% ../../nbs/data/sources.ipynb #68f39331
 def _url(address): return address.replace(' ', '%20')
@@ -167,9 +167,10 @@ def openverse(
 def _manifest_rows(path):
     "The rows of a `manifest.csv`; none where `path` is no manifest"
     if not is_list(path): return []
-    try: names,rows,_ = read_table(Path(path))
+    try:
+        if not {'label','image_url','sha256','source'}<=set(read_head(path)): return []
+        return read_table(Path(path))[1]
     except OSError: return []
-    return rows if {'label','image_url','sha256','source'}<=set(names) else []
 
 def is_manifest(
     path:Path, # Any path; need not exist
