@@ -6,7 +6,7 @@ Docs: https://OWNER.github.io/eyewear/interpret.html.md"""
 
 # %% auto #0
 __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'confident_joint', 'estimate_wrong', 'losses', 'add_facts',
-           'plot_errors', 'main']
+           'plot_errors']
 
 # %% ../nbs/04_interpret.ipynb #361920c8
 from .core import *
@@ -160,21 +160,3 @@ def plot_errors(
     ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, title=title)
     ax.set_xlabel('photos answered wrong (%), with 95 % interval')
     ax.set_xlim(left=0)
-
-# %% ../nbs/04_interpret.ipynb #f298e24a
-from fastcore.script import call_parse
-
-@call_parse
-@cli
-def main(
-    n:int=20,      # Photos to list
-    share:float=.2 # Part of the photos that the queue may hold
-):
-    "Rank the labels of the newest dataset by how little models trust them that have not seen them"
-    ds = load_clean()
-    learn = load_model(ds, 'before')
-    files,probs = cross_probs(ds, learn)
-    queue = rank_labels(files, probs, learn.dls.vocab, share, twice_labelled(ds), likeness(photo_features(ds, files)))
-    save_queue(ds, add_facts(ds, learn, queue))
-    for o in queue[:n]: print(f"{o['confidence']:.3f}  {ds.find(o['name'])}  {o['why']}")
-    print(f'{len(queue)} photos in the queue; `eyewear-clean --review` shows them')
