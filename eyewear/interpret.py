@@ -9,16 +9,15 @@ __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'confident_joint', 'es
            'plot_errors']
 
 # %% ../nbs/04_interpret.ipynb #361920c8
-from .core import *
-from .data.dataset import *
-from .model.backbone import * # First, since it says what to install where fastai is missing
-from fastai.vision.all import *
-from .clean import load_clean,twice_labelled
-from .train import *
-from .model.metrics import *
-from .data.duplicates import likeness,neighbours
-from .model.features import photo_features
-from .page.review import save_queue
+from .core import sha256
+from .data.dataset import Dataset
+from .data.duplicates import neighbours
+from .train import fit_late,get_learner,usual_epochs,usual_views # First of all that a light install lacks
+import matplotlib.pyplot as plt,numpy as np,torch
+from fastai.learner import Learner
+from fastai.torch_core import set_seed
+from torch import nn
+from .model.features import Views,photo_features,view_activations
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
 def apply_cleaner(
