@@ -56,7 +56,7 @@ def features_of(
     ds:Dataset, # Dataset
     files:list, # Some of its photos
 ):              # float32 `[n, d]`, rows of length 1; None without the extra `tutorial`
-    "What a pretrained network makes of each photo"
+    "Features of a pretrained network for each photo"
     try: from eyewear.model.features import photo_features
     except MissingExtra: return None
     return photo_features(ds, files)
@@ -68,9 +68,9 @@ def find_odd(
     feats=None,      # Features of `ds.whole_files()`, where you have them
 )->dict:             # name -> why, the oddest first; those that a test uses are not among them
     "Photos that are of little use, or like no other here"
-    part = ds.split()
+    split = ds.split()
     whole = ds.whole_files()
-    asked = [i for i,f in enumerate(whole) if part[f.name]!='test']
+    asked = [i for i,f in enumerate(whole) if split[f.name]!='test']
     files = [whole[i] for i in asked]
     out = {f.name: reason for f,reason in odd_looks(files).items()}
     if feats is None: feats = features_of(ds, whole)
@@ -86,7 +86,7 @@ def suspects(
     pairs:list=None, # From `near_duplicates`, where you have them
 )->list:             # Dicts with name, why, reason, part and like, as `Review` takes them
     "The photos that a person should look at, as far as can be told without a trained model"
-    part = ds.split()
+    split = ds.split()
     label = {f.name: f.parent.name for f in ds.files()}
     out = {o: ('two labels','the same photo came under two labels') for o in twice_labelled(ds)}
     if pairs is None: pairs = near_duplicates(ds, features_of)
@@ -98,8 +98,8 @@ def suspects(
     feats = features_of(ds, files)
     for o,text in find_odd(ds, feats=feats).items(): out.setdefault(o, ('odd',text))
     like = neighbours(files, feats)
-    return [dict(name=o, reason=kind, why=text, part=part[o], like=like.get(o, {}))
-        for o,(kind,text) in out.items() if part[o]!='test']
+    return [dict(name=o, reason=kind, why=text, part=split[o], like=like.get(o, {}))
+        for o,(kind,text) in out.items() if split[o]!='test']
 
 # %% ../nbs/02_clean.ipynb #4536582f
 def clean(
