@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from ..core import *
 from ..photo import jpeg,open_photo
 from ..data.dataset import *
-from .widgets import data_url,read_static,static_folder
+from .assets import data_url,read_static,static_folder
 
 # %% ../../nbs/page/review.ipynb #7d10a001
 def _finite(value):
