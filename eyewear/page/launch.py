@@ -205,7 +205,7 @@ def serve_page(
 # %% ../../nbs/page/launch.ipynb #serve001
 def _check_settings(visitors, pool, frame, host):
     "An `EyewearError` that names the option where one of them cannot be"
-    if visitors<1: raise EyewearError(f'--visitors {visitors}: there must be a place, 1 or more')
+    if visitors is not None and visitors<1: raise EyewearError(f'--visitors {visitors}: there must be a place, 1 or more')
     if pool<0: raise EyewearError(f'--pool {pool}: give 0 for none, or a number of pages to make ahead')
     is_origin = re.fullmatch(r'https?://[\w.-]+(:\d+)?', frame)
     if frame and not is_origin: raise EyewearError(f'--frame {frame}: give the origin of a site, as https://huggingface.co')
@@ -223,8 +223,8 @@ def serve(
     host:str='',              # Name by which a proxy on this machine shows the app to others, as 'app.example.org'
 ):
     "Serve the app until Ctrl-C; the address is printed when it answers"
-    if visitors is None: visitors = most_visitors()
     _check_settings(visitors, pool, frame, host)
     hosts = [host.lower()] if host else []
-    guard = dict(visitors=visitors, pool=pool, frame=frame, hosts=hosts)
+    guard = dict(pool=pool, frame=frame, hosts=hosts)
+    if visitors: guard['visitors'] = visitors
     serve_page('app', port, ip, check_metadata(model), guard)
