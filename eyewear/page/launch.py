@@ -228,7 +228,7 @@ def serve_page(
 # %% ../../nbs/page/launch.ipynb #serve001
 def _check_settings(visitors, pool, frame, host):
     "An `EyewearError` that names the option where one of them cannot be"
-    if visitors is not None and visitors<1: raise EyewearError(f'--visitors {visitors}: there must be a place, 1 or more')
+    if visitors is not None and visitors<1: raise EyewearError(f'--visitors {visitors}: there must be 1 place or more')
     if pool<0: raise EyewearError(f'--pool {pool}: give 0 for none, or a number of pages to make ahead')
     is_origin = re.fullmatch(r'https?://[\w.-]+(:\d+)?', frame)
     if frame and not is_origin: raise EyewearError(f'--frame {frame}: give the origin of a site, as https://huggingface.co')
