@@ -6,19 +6,18 @@ Docs: https://OWNER.github.io/eyewear/interpret.html.md"""
 
 # %% auto #0
 __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'confident_joint', 'estimate_wrong', 'losses', 'add_facts',
-           'plot_errors', 'main']
+           'plot_errors']
 
 # %% ../nbs/04_interpret.ipynb #361920c8
-from .core import *
-from .data.dataset import *
-from .model.backbone import * # First, since it says what to install where fastai is missing
-from fastai.vision.all import *
-from .clean import load_clean,twice_labelled
-from .train import *
-from .model.metrics import *
-from .data.duplicates import likeness,neighbours
-from .model.features import photo_features
-from .page.review import save_queue
+from .core import sha256
+from .data.dataset import Dataset
+from .data.duplicates import neighbours
+from .train import fit_late,get_learner,usual_epochs,usual_views # First of all that a light install lacks
+import matplotlib.pyplot as plt,numpy as np,torch
+from fastai.learner import Learner
+from fastai.torch_core import set_seed
+from torch import nn
+from .model.features import Views,photo_features,view_activations
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
 def apply_cleaner(
@@ -160,21 +159,3 @@ def plot_errors(
     ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, title=title)
     ax.set_xlabel('photos answered wrong (%), with 95 % interval')
     ax.set_xlim(left=0)
-
-# %% ../nbs/04_interpret.ipynb #f298e24a
-from fastcore.script import call_parse
-
-@call_parse
-@cli
-def main(
-    n:int=20,      # Photos to list
-    share:float=.2 # Part of the photos that the queue may hold
-):
-    "Rank the labels of the newest dataset by how little models trust them that have not seen them"
-    ds = load_clean()
-    learn = load_model(ds, 'before')
-    files,probs = cross_probs(ds, learn)
-    queue = rank_labels(files, probs, learn.dls.vocab, share, twice_labelled(ds), likeness(photo_features(ds, files)))
-    save_queue(ds, add_facts(ds, learn, queue))
-    for o in queue[:n]: print(f"{o['confidence']:.3f}  {ds.find(o['name'])}  {o['why']}")
-    print(f'{len(queue)} photos in the queue; `eyewear-clean --review` shows them')
