@@ -92,8 +92,7 @@ def suspects(
         out.setdefault(a, ('two labels',f'a copy of it is called {label[b]}'))
         out.setdefault(b, ('two labels',f'a copy of it is called {label[a]}'))
     for o,text in find_odd(ds).items(): out.setdefault(o, ('odd',text))
-    files = ds.whole_files()
-    like = neighbours(files, features_of(ds, files))
+    like = neighbours(ds, features_of)
     return [dict(name=o, reason=kind, why=text, part=part[o], like=like.get(o, {}))
         for o,(kind,text) in out.items() if part[o]!='test']
 

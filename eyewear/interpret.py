@@ -139,8 +139,7 @@ def add_facts(
     queue:list,    # From `rank_labels`
 )->list:           # The same, with `part`, `loss` and `like` (label -> names of the photos most like it)
     "What `Review` shows and sorts by, beside what the models say"
-    files = ds.whole_files()
-    like = neighbours(files, photo_features(ds, files))
+    like = neighbours(ds, photo_features)
     split = ds.split()
     loss = losses(learn, [ds.find(o['name']) for o in queue])
     return [dict(o, part=split[o['name']], loss=loss[o['name']], like=like.get(o['name'], {})) for o in queue]

@@ -523,10 +523,14 @@ def nearest(
 
 # %% ../../nbs/data/duplicates.ipynb #b0bf44d4
 def neighbours(
-    files:list,       # `[m]` photos, in the folders of their labels
-    feats:np.ndarray, # Their features `[m, d]`, rows of length 1; None where there are none
-    n:int=3,          # How many of each label
-)->dict:              # name -> label -> names of the `n` photos most like it; empty without features
-    "The photos most like each photo, for each label"
+    ds:Dataset, # Dataset
+    features,   # Function, as for `near_duplicates`
+    n:int=3,    # How many of each label
+)->dict:        # name -> label -> names of the `n` photos most like it; empty where there are no features
+    "The photos most like each whole photo of `ds`, for each label"
+    files = ds.whole_files()
+    feats = features(ds, files)
     if feats is None: return {}
-    return nearest(feats, [f.name for f in files], [f.parent.name for f in files], n)
+    names = [f.name for f in files]
+    labels = [f.parent.name for f in files]
+    return nearest(feats, names, labels, n)
