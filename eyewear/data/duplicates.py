@@ -435,7 +435,7 @@ def _distinct_photos(ds, rows):
 # %% ../../nbs/data/duplicates.ipynb #d27e238d
 def near_duplicates(
     ds:Dataset,             # Dataset
-    features=None,          # Function of `ds` and a list of its photos that gives float32 `[n, d]`, rows of length 1, or None
+    features=None,          # Function of `ds` and the photos that are compared: gives float32 `[n, d]`, rows of length 1, or None
     limit:float=near_limit, # Pairs up to this difference; a higher one shows what lies beyond the border
 )->list:                    # `(name, name, difference)`, the most alike first; difference in per cent of the contrast
     "Photos of which the one is a copy of the other, or of a part of it; removed ones count too"
@@ -523,13 +523,11 @@ def nearest(
 
 # %% ../../nbs/data/duplicates.ipynb #b0bf44d4
 def neighbours(
-    ds:Dataset, # Dataset
-    features,   # Function, as for `near_duplicates`
-    n:int=3,    # How many of each label
-)->dict:        # name -> label -> names of the `n` photos most like it; empty where there are no features
-    "The photos most like each whole photo of `ds`, for each label"
-    files = ds.whole_files()
-    feats = features(ds, files)
+    files:list,       # `[m]` photos, in the folders of their labels
+    feats:np.ndarray, # Their features `[m, d]`, rows of length 1; None where there are none
+    n:int=3,          # How many of each label
+)->dict:              # name -> label -> names of the `n` photos most like it; empty without features
+    "The photos most like each photo, for each label"
     if feats is None: return {}
     names = [f.name for f in files]
     labels = [f.parent.name for f in files]
