@@ -170,7 +170,6 @@ async def openverse(ask):
         return await reply(dict(detail='Request was throttled.'), 429, **{'Retry-After': wait})
     host.searched.append(time.monotonic())
     if size>20 or page*size>240: return await reply(dict(detail='Authentication credentials were not provided.'), 401)
-    if not 0<size or not 0<page<=20: return await reply(dict(detail='No such page.'), 400)
     found = host.words(ask.q.get('q', ''))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     n = 240 if callable(found) else min(len(found), 240)
@@ -241,7 +240,7 @@ class PhotoHost:
     @property
     def total(self): return sum(self.asked.values())
     def photo(self, n): return photo(n, self.kb[0]+(self.kb[1]-self.kb[0])*(n*7%16)//15)
-    def words(self, q): return self.found.get(q, self.found.get('*', []))
+    def words(self, q): return self.found.get(q, [])
 
     async def _answer(self, ask):
         if ask.path=='/told': return await told(ask)
@@ -292,13 +291,16 @@ class PhotoHost:
         self.loop.call_soon_threadsafe(self.end.set)
         self.thread.join(10)
 
+def urllib_connects(connect):
+    "Let urllib, and with it bing_image_downloader, reach every host by `connect`"
+    class Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+        def https_open(self, request): return self.do_open(connect, request)
+        http_open = https_open
+    urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Handler))
+
 @contextlib.contextmanager
 def urllib_goes_to(netloc):
-    "Let urllib, and with it bing_image_downloader, find every https host at `netloc`"
-    class Here(urllib.request.HTTPSHandler):
-        def https_open(self, req):
-            def connect(host, timeout=5, **_): return http.client.HTTPConnection(netloc, timeout=timeout)
-            return self.do_open(connect, req)
-    urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Here))
+    "Let urllib find every host at `netloc`"
+    urllib_connects(lambda host, timeout=5, **kwargs: http.client.HTTPConnection(netloc, timeout=timeout))
     try: yield
     finally: urllib.request.install_opener(None)

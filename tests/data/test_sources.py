@@ -125,17 +125,7 @@ def test_openverse_errors_are_sentences(fast, monkeypatch, address, says):
     monkeypatch.setattr(sources, 'openverse_api', fast.url(address) if address else 'http://127.0.0.1:9/')
     with pytest.raises(SourceError, match=says): next(openverse('cups', 9))
 
-# -- A list of addresses, and a source of one's own
-
-def test_urls_into_a_dataset(host, tmp_path):
-    rows = ['label,url,creator', f'cups,{host.url("/404/x.jpg")},me']
-    for k, label in enumerate(('cups', 'plates')):
-        rows += [f'{label},{host.url(f"/ok/{i+10*k}.jpg")},me' for i in range(4)]
-    (tmp_path/'mine.csv').write_text('\n'.join(rows)+'\n')
-    ds = download(tmp_path/'mine.csv', allow=['127.0.0.1'], quiet=True)
-    assert ds.counts() == dict(cups=4, plates=4) and ds.source == 'mine'
-    assert {r['creator'] for r in ds.rows} == {'me'}
-    assert [r['reason'] for r in ds.rows if r['status'] == 'failed'] == ['404 Not Found']
+# -- A source of one's own
 
 def test_a_source_of_ones_own(host, monkeypatch):
     def museum(query, limit):
@@ -145,15 +135,6 @@ def test_a_source_of_ones_own(host, monkeypatch):
     ds = download('museum', 4, ['cups', 'plates'], allow=['127.0.0.1'], quiet=True)
     assert ds.counts() == dict(cups=3, plates=3)
     assert {r['source'] for r in ds.rows} == {'museum'}
-
-def test_half_a_character_from_a_search_ends_nothing(tmp_path):
-    ds = Dataset.create(tmp_path/'ds')
-    found = Found('a', title='smile \ud83d', page_url='https://a.test/\ud83d', load=lambda: b'no photo')
-    fetch(ds, {'cups': ('', [found])}, 4, quiet=True)
-    ds = Dataset(ds.path)
-    assert [r['title'] for r in ds.rows] == ['smile \\xed\\xa0\\xbd'] and len(ds.files()) == 1
-
-def test_an_error_is_text_whatever_the_names_in_it(): assert str(SourceError('caf\udce9/写真')) == 'caf\\xe9/写真'
 
 # -- The manifest of another dataset
 
@@ -237,16 +218,12 @@ def test_after_following_a_folder_that_changed(mine, capsys):
     download(mine, quiet=True)
     (mine/'cups'/'0.png').rename(mine/'plates'/'x.png')
     Image.new('RGB', (9, 9), 'red').save(mine/'cups'/'1.png')
+    os.rename(mine/'cups'/'2.png', os.fsencode(mine/'cups')+b'/caf\xe9.png')
     ds = download(mine, quiet=True)
+    assert 'cups/caf\\xe9.png' in {r['image_url'] for r in ds.rows}
     again = download(ds.manifest, folder=mine, quiet=True)
     assert '8 of 8 photos are the same' in capsys.readouterr().out
     assert again.digest() == ds.digest() and again.counts() == dict(cups=3, plates=5)
-
-def test_names_that_are_no_text(mine):
-    os.rename(mine/'cups'/'0.png', os.fsencode(mine/'cups')+b'/caf\xe9.png')
-    ds = download(mine, quiet=True)
-    assert 'cups/caf\\xe9.png' in {r['image_url'] for r in ds.rows}
-    assert download(ds.manifest, folder=mine, quiet=True).digest() == ds.digest()
 
 def manifest(path, label, url, data, source='mine'):
     "A manifest of one photo, as a stranger may write it"
