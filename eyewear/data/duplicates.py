@@ -39,13 +39,18 @@ _lum = np.array([.299,.587,.114], np.float32) # Weights of red, green and blue i
 _spans = np.array([(0,1),(0,.92),(.04,.96),(.08,1)], np.float32)
 boxes = np.array([(l,t,r,b) for t,b in _spans for l,r in _spans]) # The views of a photo: left, top, right, bottom, as shares
 
+def _centres(n):
+    "Where the centres of `n` pixels in a row are, as shares of the row"
+    return (np.arange(n, dtype=np.float32)+.5)/n
+
 def _weights(low, high, n, p):
     "Weights [len(low), p, n] that read `p` points between `low` and `high` from a row of `n`; and which of them are in the row"
-    share = (np.arange(p, dtype=np.float32)+.5)/p
-    position = low[:,None]+share*(high-low)[:,None]
-    pixel = (position*n-.5).clip(0, n-1)
-    distance = abs(pixel[:,:,None]-np.arange(n, dtype=np.float32))
+    length = (high-low)[:,None]
+    position = low[:,None]+_centres(p)*length
     is_inside = (position>0)&(position<1)
+    pixel = (position*n-.5).clip(0, n-1)
+    pixels = np.arange(n, dtype=np.float32)
+    distance = abs(pixel[:,:,None]-pixels)
     return np.maximum(0, 1-distance),is_inside
 
 # %% ../../nbs/data/duplicates.ipynb #18eefaab
@@ -56,30 +61,44 @@ def _packed(bits):
     "bool [.., 120] as uint64 [.., 2]"
     data = np.packbits(bits, axis=-1)
     padding = np.zeros((*data.shape[:-1],1), np.uint8)
-    return np.concatenate([data, padding], -1).view(np.uint64)
+    padded = np.concatenate([data, padding], -1)
+    return padded.view(np.uint64)
 
-_mirror = _packed((np.arange(1, _bits+1)%_waves%2).astype(bool)) # Waves whose sign turns when left and right change places
+_waves_across = np.arange(1, _bits+1)%_waves
+_mirror = _packed(_waves_across%2==1) # Waves whose sign turns when left and right change places
 
 # %% ../../nbs/data/duplicates.ipynb #a87bc21e
 def _in_blocks(f, n, size):
     "`f` called with slices of `n` rows, on all cores: a list of the arrays it gives, each put together"
-    blocks = [slice(start,start+size) for start in range(0, n, size)]
-    with threadpool_limits(1),ThreadPoolExecutor(min(8, os.cpu_count())) as pool:
-        return [np.concatenate(o) for o in zip(*pool.map(f, blocks))]
+    starts = range(0, n, size)
+    blocks = [slice(start, start+size) for start in starts]
+    threads = min(8, os.cpu_count())
+    with threadpool_limits(1),ThreadPoolExecutor(threads) as pool:
+        results = pool.map(f, blocks)
+        return [np.concatenate(o) for o in zip(*results)]
+
+def _cosines_of_waves():
+    "Matrix [`_waves`, `thumb_side`] of the cosine transform of a row"
+    waves = np.arange(_waves)[:,None]
+    pixels = np.arange(thumb_side)+.5
+    return np.cos(np.pi*pixels*waves/thumb_side)
 
 def hashes(
     thumbs:np.ndarray, # uint8 [n, `thumb_side`, `thumb_side`, 3]
 )->np.ndarray:         # uint64 [n, 16, 2]: 120 bits for each of `boxes`
     "Perceptual hashes of each photo and of parts of it"
-    waves = np.arange(_waves)[:,None]
-    dct = np.cos(np.pi*(np.arange(thumb_side)+.5)*waves/thumb_side)
-    views,_ = _weights(*_spans.T, thumb_side, thumb_side)
-    m = (dct@views).reshape(-1, thumb_side).astype(np.float32)
+    low,high = _spans.T
+    spans,_ = _weights(low, high, thumb_side, thumb_side)
+    m = (_cosines_of_waves()@spans).reshape(-1, thumb_side)
+    m = m.astype(np.float32)
     def hash_block(rows):
         grey = thumbs[rows]@_lum
-        c = (m@grey@m.T).reshape(-1, 4, _waves, 4, _waves)
-        c = c.transpose(0,1,3,2,4).reshape(-1, 16, _waves**2)
-        return (_packed(c[...,1:]>1),)
+        waves = m@grey@m.T
+        waves = waves.reshape(-1, 4, _waves, 4, _waves)
+        waves = waves.transpose(0,1,3,2,4)
+        waves = waves.reshape(-1, 16, _waves**2)
+        bits = waves[...,1:]>1
+        return (_packed(bits),)
     out, = _in_blocks(hash_block, len(thumbs), 256)
     return out
 
@@ -92,13 +111,15 @@ def _nearest(distances, start, limit):
     """Of each row of `distances` the smallest up to `limit`, and the first that is very near: two arrays, photo and photo;
     row `i` is photo `start+i`"""
     row = np.arange(len(distances))
-    distances[row,start+row] = 255 # A photo is no candidate for itself
+    itself = start+row
+    distances[row,itself] = 255 # A photo is no candidate for itself
     last = min(most_near, distances.shape[1])-1
-    smallest = np.argpartition(distances, last, axis=1)[:,:most_near]
-    first = (distances<=limit/2).argmax(1)
-    column = np.concatenate([smallest, first[:,None]], 1)
+    order = np.argpartition(distances, last, axis=1)
+    is_very_near = distances<=limit/2
+    first = is_very_near.argmax(1)
+    column = np.concatenate([order[:,:most_near], first[:,None]], 1)
     is_near = distances[row[:,None],column]<=limit
-    photo = np.broadcast_to(start+row[:,None], column.shape)
+    photo = np.broadcast_to(itself[:,None], column.shape)
     return photo[is_near],column[is_near]
 
 # %% ../../nbs/data/duplicates.ipynb #5148368d
@@ -109,8 +130,9 @@ def _near_by_hash(h):
         whole = h[rows,0]
         nearest = np.full((len(whole),len(h)), 255, np.uint8)
         for bits in (whole,whole^_mirror):
-            for first,second in views:
-                distance = np.bitwise_count(bits[:,:1]^first)+np.bitwise_count(bits[:,1:]^second)
+            for first,second in views: # The two halves of the hash, of all photos
+                distance = np.bitwise_count(bits[:,:1]^first)
+                distance += np.bitwise_count(bits[:,1:]^second)
                 np.minimum(nearest, distance, out=nearest)
         return _nearest(nearest, rows.start, near_bits)
     return _in_blocks(compare_block, len(h), 32)
@@ -118,7 +140,9 @@ def _near_by_hash(h):
 # %% ../../nbs/data/duplicates.ipynb #055aaacd
 def _near_by_features(feats):
     "Pairs of photos whose features are near"
-    def compare_block(rows): return _nearest(1-feats[rows]@feats.T, rows.start, 1-_near_cosine)
+    def compare_block(rows):
+        cosines = feats[rows]@feats.T
+        return _nearest(1-cosines, rows.start, 1-_near_cosine)
     return _in_blocks(compare_block, len(feats), 256)
 
 def candidates(
@@ -137,13 +161,17 @@ def _placement(h, i, j):
     "How photos `i` and `j` lie on each other: `a` may be the part `box` of `b`, mirrored where `is_flipped`"
     distances = []
     for x,y in ((i,j),(j,i)):
-        for turn in (0,_mirror): distances.append(np.bitwise_count((h[x,:1]^turn)^h[y]).sum(-1))
+        for turn in (0,_mirror):
+            whole = h[x,:1]^turn
+            bits = np.bitwise_count(whole^h[y])
+            distances.append(bits.sum(-1))
     best = np.concatenate(distances, axis=1).argmin(1)
-    is_swapped = best//32==1
-    is_flipped = best//16%2==1
+    order,turned,view = np.unravel_index(best, (2,2,16))
+    is_swapped = order==1
+    is_flipped = turned==1
     a = np.where(is_swapped, j, i)
     b = np.where(is_swapped, i, j)
-    return a,b,is_flipped,boxes[best%16]
+    return a,b,is_flipped,boxes[view]
 
 # %% ../../nbs/data/duplicates.ipynb #8bf29f4a
 def _photos(thumbs, i, flip=None):
@@ -155,52 +183,74 @@ def _photos(thumbs, i, flip=None):
 def _cut(photos, box, p):
     "The part `box` of each photo at `p` x `p` points, [m, p*p, 3], and which of these points lie in it"
     m,n = photos.shape[:2]
-    down,rows_inside = _weights(box[:,1], box[:,3], n, p)
-    across,columns_inside = _weights(box[:,0], box[:,2], n, p)
-    rows = (down@photos.reshape(m, n, -1)).reshape(m, p, n, 3)
-    points = (across[:,None]@rows).reshape(m, -1, 3)
+    left,top,right,bottom = box.T
+    down,rows_inside = _weights(top, bottom, n, p)
+    across,columns_inside = _weights(left, right, n, p)
+    pixels = photos.reshape(m, n, -1)
+    rows = (down@pixels).reshape(m, p, n, 3)
+    points = across[:,None]@rows
     is_inside = rows_inside[:,:,None]&columns_inside[:,None]
-    return points,is_inside.reshape(m, -1).astype(np.float32)
+    is_inside = is_inside.reshape(m, -1)
+    return points.reshape(m, -1, 3),is_inside.astype(np.float32)
 
 # %% ../../nbs/data/duplicates.ipynb #c1d9358e
 def _colours(rgb, squares=False):
     "Columns whose weighted sum can be another picture's grey: grey, two differences of colours, 1; with `squares` all products too"
     grey = (rgb@_lum-128)/2
-    red = (rgb[...,0]-rgb[...,1])/2
-    blue = (rgb[...,2]-rgb[...,1])/2
+    green = rgb[...,1]
+    red = (rgb[...,0]-green)/2
+    blue = (rgb[...,2]-green)/2
     columns = [grey, red, blue]
     if squares:
-        products = grey*grey,grey*red,grey*blue,red*red,blue*blue,red*blue
-        columns += [o/32 for o in products]
+        pairs = (grey,grey),(grey,red),(grey,blue),(red,red),(blue,blue),(red,blue)
+        columns += [a*b/32 for a,b in pairs]
     columns.append(np.full_like(grey, 32))
     return np.stack(columns, -1)
 
 def _least_squares(columns, y, w):
-    "Weights of `columns` that come nearest to `y` at the points where `w` is 1"
+    "Ridge regression: weights of `columns` that come nearest to `y` at the points where `w` is 1"
     weighted = (columns*w[...,None]).swapaxes(1,2)
-    penalty = np.eye(columns.shape[2], dtype=np.float32)*w.sum(1)[:,None,None]*.2
-    return np.linalg.solve(weighted@columns+penalty, weighted@y[...,None])
+    identity = np.eye(columns.shape[2], dtype=np.float32)
+    n_points = w.sum(1)[:,None,None]
+    penalty = identity*n_points*.2
+    target = weighted@y[...,None]
+    return np.linalg.solve(weighted@columns+penalty, target)
+
+def _predict(columns, y, w):
+    "What of `y` the `columns` can explain, at all points; the weights come from those where `w` is 1"
+    weights = _least_squares(columns, y, w)
+    return (columns@weights)[...,0]
 
 # %% ../../nbs/data/duplicates.ipynb #bd2136cd
 def _sum_of_squares(y, w):
     "Sum of squares of `y` around its mean, where `w` is 1"
-    mean = (y*w).sum(1, keepdims=True)/w.sum(1, keepdims=True)
+    n_points = w.sum(1, keepdims=True)
+    mean = (y*w).sum(1, keepdims=True)/n_points
     return ((y-mean)**2*w).sum(1)
+
+def _edge_columns(grey):
+    "How `grey` changes at each point when an edge moves: four columns, left, top, right, bottom"
+    m,points = grey.shape
+    p = round(points**.5)
+    across = np.tile(_centres(p), p)
+    down = np.repeat(_centres(p), p)
+    gradients = np.gradient(grey.reshape(m, p, p), axis=(1,2))
+    gy,gx = (o.reshape(m, -1)*p/50 for o in gradients)
+    left = gx*(1-across)
+    top = gy*(1-down)
+    return np.stack([left, top, gx*across, gy*down], -1)
 
 def _move_edges(box, grey, columns, y, w):
     "`box`, its edges moved a little to where `grey` comes nearer to `y`"
-    m,points = grey.shape
-    p = round(points**.5)
-    share = (np.arange(p, dtype=np.float32)+.5)/p
-    u = np.tile(share, p)
-    v = np.repeat(share, p)
-    gy,gx = (o.reshape(m, -1)*p/50 for o in np.gradient(grey.reshape(m, p, p), axis=(1,2)))
-    edges = np.stack([gx*(1-u), gy*(1-v), gx*u, gy*v], -1)
-    weights = _least_squares(np.concatenate([edges, columns], -1), y, w)
+    columns = np.concatenate([_edge_columns(grey), columns], -1)
+    weights = _least_squares(columns, y, w)
     move = weights[:,:4,0]/50
-    moved = np.clip(box+move.clip(-.03, .03), [-.15,-.15,.85,.85], [.15,.15,1.15,1.15])
-    return moved.astype(np.float32)
+    moved = box+move.clip(-.03, .03)
+    lowest = [-.15,-.15,.85,.85]
+    highest = [.15,.15,1.15,1.15]
+    return moved.clip(lowest, highest).astype(np.float32)
 
+# %% ../../nbs/data/duplicates.ipynb #bd2136c2
 def align(
     a:np.ndarray,   # Photos at p x p points, float32 [m, p, p, 3]
     b:np.ndarray,   # The other photo of each
@@ -213,28 +263,51 @@ def align(
     for step in range(steps+1):
         rgb,w = _cut(b, box, p)
         columns = _colours(rgb)
-        grey = (columns@_least_squares(columns, y, w))[...,0]
+        grey = _predict(columns, y, w)
         if step<steps: box = _move_edges(box, grey, columns, y, w)
     error = ((y-grey)**2*w).sum(1)
-    return box,np.sqrt(error/(_sum_of_squares(y, w)+16*w.sum(1)))
+    whole = _sum_of_squares(y, w)+16*w.sum(1)
+    return box,np.sqrt(error/whole)
 
 # %% ../../nbs/data/duplicates.ipynb #b37d03e0
+def _in_squares(o):
+    "`o` [m, points] as 16 x 16 blocks: [m, 16, side, 16, side]"
+    side = thumb_side//16
+    return o.reshape(len(o), 16, side, 16, side)
+
+def _unexplained(y, other, w):
+    "What of the grey `y` is not explained by the colours of `other`; less of it where those are black or white, without detail"
+    is_lost = ((other<3)|(other>252)).any(-1)
+    trust = w*(1-.9*is_lost)
+    predicted = _predict(_colours(other, squares=True), y, trust)
+    error = (y-predicted)*w
+    size = abs(error)-40*is_lost
+    return np.sign(error)*size.clip(0)
+
+# %% ../../nbs/data/duplicates.ipynb #b37d03e2
+def _third_worst(error, w):
+    "The third largest mean error of the blocks that lie in both photos"
+    blocks = abs(_in_squares(error).mean((2,4)))
+    is_inside = _in_squares(w).min((2,4))
+    errors = (blocks*is_inside).reshape(len(w), -1)
+    return np.sort(errors, axis=1)[:,-3]
+
+def _colour_shift(rgb, other, w):
+    "Difference of the mean colours, in the channel where it is largest"
+    shift = ((rgb-other)*w[...,None]).sum(1)
+    n_points = w.sum(1)[:,None]
+    return abs(shift/n_points).max(1)
+
 def _worst_block(rgb, other, w):
     "How far the grey of `rgb` is from what the colours of `other` can be, in the third worst block, in per cent of its contrast"
-    m = len(w)
     y = rgb@_lum
-    columns = _colours(other, squares=True)
-    is_lost = ((other<3)|(other>252)).any(-1)
-    weights = _least_squares(columns, y, w*(1-.9*is_lost))
-    error = (y-(columns@weights)[...,0])*w
-    error = np.sign(error)*(abs(error)-40*is_lost).clip(0)
-    def in_blocks(o): return o.reshape(m, 16, thumb_side//16, 16, thumb_side//16)
-    blocks = abs(in_blocks(error).mean((2,4)))*in_blocks(w).min((2,4))
-    third_worst = np.sort(blocks.reshape(m, -1), axis=1)[:,-3]
+    error = _unexplained(y, other, w)
     contrast = np.sqrt(_sum_of_squares(y, w)/w.sum(1))
-    colour = abs(((rgb-other)*w[...,None]).sum(1)/w.sum(1)[:,None]).max(1)
-    return 100*(third_worst/np.maximum(contrast, 16)+colour/16*(1-contrast/8).clip(0))
+    share = _third_worst(error, w)/np.maximum(contrast, 16)
+    flatness = (1-contrast/8).clip(0) # Plain pictures differ only in their colour
+    return 100*(share+_colour_shift(rgb, other, w)/16*flatness)
 
+# %% ../../nbs/data/duplicates.ipynb #b37d03e5
 def difference(
     a:np.ndarray,   # Photos as in `thumb`, float32 [m, `thumb_side`, `thumb_side`, 3]
     b:np.ndarray,   # The other photo of each
@@ -251,9 +324,33 @@ near_limit = 28 # Of `difference`: below it, two photos are near-duplicates
 def _halve(thumbs):
     "`thumbs` with half as many points each way"
     t = thumbs.astype(np.uint16)
-    sums = t[:,::2,::2]+t[:,1::2,::2]+t[:,::2,1::2]+t[:,1::2,1::2]
+    rows = t[:,::2]+t[:,1::2]
+    sums = rows[:,:,::2]+rows[:,:,1::2]
     return ((sums+2)//4).astype(np.uint8)
 
+def _align_pairs(thumbs, pairs, steps, highest):
+    "Those of `pairs` (from `_placement`) that are alike in photos of this size, their boxes moved `steps` times"
+    a,b,is_flipped,box = pairs
+    if not len(a): return pairs
+    def align_block(rows):
+        first = _photos(thumbs, a[rows], is_flipped[rows])
+        second = _photos(thumbs, b[rows])
+        return align(first, second, box[rows], steps)
+    box,unexplained = _in_blocks(align_block, len(a), 128)
+    is_alike = unexplained<highest
+    return [o[is_alike] for o in (a,b,is_flipped,box)]
+
+def _differences(thumbs, pairs):
+    "`difference` of each of `pairs` (from `_align_pairs`)"
+    a,b,is_flipped,box = pairs
+    def compare_block(rows):
+        first = _photos(thumbs, a[rows], is_flipped[rows])
+        second = _photos(thumbs, b[rows])
+        return (difference(first, second, box[rows]),)
+    out, = _in_blocks(compare_block, len(a), 64)
+    return out
+
+# %% ../../nbs/data/duplicates.ipynb #ee9382f2
 def near_pairs(
     thumbs:list,            # Of all photos
     feats:np.ndarray=None,  # Features of all photos, float32 [n, d], rows of length 1; they bring more candidates
@@ -264,18 +361,17 @@ def near_pairs(
     full = np.stack(thumbs)
     half = _halve(full)
     h = hashes(full)
-    a,b,flip,box = _placement(h, *candidates(h, feats))
-    for t,steps,highest in ((_halve(half),2,.6), (half,3,.45), (full,2,.4)):
-        if not len(a): return []
-        def align_block(s): return align(_photos(t, a[s], flip[s]), _photos(t, b[s]), box[s], steps)
-        box,unexplained = _in_blocks(align_block, len(a), 128)
-        is_alike = unexplained<highest
-        a,b,flip,box = (o[is_alike] for o in (a,b,flip,box))
+    i,j = candidates(h, feats)
+    pairs = _placement(h, i, j)
+    pairs = _align_pairs(_halve(half), pairs, 2, .6)
+    pairs = _align_pairs(half, pairs, 3, .45)
+    pairs = _align_pairs(full, pairs, 2, .4)
+    a,b = pairs[:2]
     if not len(a): return []
-    def compare_block(s): return (difference(_photos(full, a[s], flip[s]), _photos(full, b[s]), box[s]),)
-    differences, = _in_blocks(compare_block, len(a), 64)
-    pairs = zip(np.minimum(a, b).tolist(), np.maximum(a, b).tolist(), differences.tolist())
-    return sorted([p for p in pairs if p[2]<limit], key=lambda p: (p[2],*p[:2]))
+    smaller = np.minimum(a, b).tolist()
+    larger = np.maximum(a, b).tolist()
+    found = zip(_differences(full, pairs).tolist(), smaller, larger)
+    return [(i,j,diff) for diff,i,j in sorted(found) if diff<limit]
 
 # %% ../../nbs/data/duplicates.ipynb #80a883da
 def join(
@@ -293,46 +389,63 @@ def join(
     return {o: root(o) for o in names}
 
 # %% ../../nbs/data/duplicates.ipynb #49a58db6
+def _copies_by_label(pairs, label):
+    "label -> names of its photos that look like another of them"
+    out = {}
+    for a,b,diff in pairs:
+        if diff>=near_limit or label[a]!=label[b]: continue
+        out.setdefault(label[a], set()).update((a,b))
+    return out
+
 def believable(
     pairs:list, # `(name, name, difference)`
     label:dict, # name -> the label that the photo came under, for all photos
 )->list:        # `pairs` without those within such a label
     "Leave out the pairs of a label most of whose photos would be copies: that is how they are drawn, or taken"
-    copies = {}
-    for a,b,diff in pairs:
-        if diff<near_limit and label[a]==label[b]: copies.setdefault(label[a], set()).update((a,b))
     total = Counter(label.values())
-    patterned = [o for o,names in copies.items() if total[o]>=8 and len(names)>total[o]/2]
-    for o in patterned:
-        alike = f'{o}: {len(copies[o])} of {total[o]} photos look like copies of one another'
+    patterned = []
+    for o,names in _copies_by_label(pairs, label).items():
+        if total[o]<8 or len(names)<=total[o]/2: continue
+        patterned.append(o)
+        alike = f'{o}: {len(names)} of {total[o]} photos look like copies of one another'
         print(f'{alike}; that many are no copies, so they are kept, each by itself')
-    return [(a,b,diff) for a,b,diff in pairs if label[a]!=label[b] or label[a] not in patterned]
+    out = []
+    for a,b,diff in pairs:
+        is_pattern = label[a]==label[b] and label[a] in patterned
+        if not is_pattern: out.append((a,b,diff))
+    return out
 
 # %% ../../nbs/data/duplicates.ipynb #9c475f12
 def _distinct_photos(ds, rows):
     "Paths and thumbs of the photos of `rows` that can be opened, equal bytes once; a removed one only where no other has its bytes"
     in_use = {f.name for f in ds.files()}
-    found = {}
-    for row in sorted(rows, key=lambda r: Path(r['file']).name not in in_use):
-        if row['sha256'] in found: continue
+    photos = [(Path(r['file']).name,r['sha256']) for r in rows]
+    photos.sort(key=lambda o: o[0] not in in_use)
+    files = {} # digest -> path
+    thumbs = []
+    for name,digest in photos:
+        if digest in files: continue
         try:
-            file = ds.find(Path(row['file']).name)
-            found[row['sha256']] = file,thumb(open_photo(file))
+            file = ds.find(name)
+            thumbs.append(thumb(open_photo(file)))
         except (PhotoError,DatasetError): continue
-    return [file for file,_ in found.values()],[t for _,t in found.values()]
+        files[digest] = file
+    return list(files.values()),thumbs
 
 # %% ../../nbs/data/duplicates.ipynb #d27e238d
 def near_duplicates(
     ds:Dataset,             # Dataset
-    features=None,          # Function of `ds` and a list of its photos that gives float32 `[n, d]`, rows of length 1, or None
+    features=None,          # Function of `ds` and the photos that are compared: gives float32 `[n, d]`, rows of length 1, or None
     limit:float=near_limit, # Pairs up to this difference; a higher one shows what lies beyond the border
 )->list:                    # `(name, name, difference)`, the most alike first; difference in per cent of the contrast
     "Photos of which the one is a copy of the other, or of a part of it; removed ones count too"
     rows = [r for r in ds.rows if r['file'] and r['status']!='duplicate']
     files,thumbs = _distinct_photos(ds, rows)
     feats = features(ds, files) if features else None
-    pairs = [(files[i].name, files[j].name, diff) for i,j,diff in near_pairs(thumbs, feats, limit)]
-    return believable(pairs, {Path(r['file']).name: r['label'] for r in rows})
+    found = near_pairs(thumbs, feats, limit)
+    pairs = [(files[i].name,files[j].name,diff) for i,j,diff in found]
+    label = {Path(r['file']).name: r['label'] for r in rows}
+    return believable(pairs, label)
 
 # %% ../../nbs/data/duplicates.ipynb #98352317
 def group_near(
@@ -340,12 +453,13 @@ def group_near(
     pairs:list, # From `near_duplicates`
 )->int:         # Number of groups with more than one photo
     "Give near-duplicates one group in the manifest of `ds`"
-    digests = [(ds.row(a)['sha256'],ds.row(b)['sha256']) for a,b,_ in pairs]
+    same = [(ds.row(a)['sha256'],ds.row(b)['sha256']) for a,b,_ in pairs]
     rows = [r for r in ds.rows if r['sha256']]
-    group = join([r['sha256'] for r in rows], digests)
+    digests = [r['sha256'] for r in rows]
+    group = join(digests, same)
     for row in rows: row['group'] = group[row['sha256']][:16]
     ds.save()
-    return len({group[digest] for pair in digests for digest in pair})
+    return len({group[digest] for digest,_ in same})
 
 # %% ../../nbs/data/duplicates.ipynb #760f963f
 def near_copies(
@@ -354,22 +468,27 @@ def near_copies(
 )->list:        # `(kept, copy)`: names
     "Of the photos that are copies of each other under one label: the best one, and each of the others"
     label = {f.name: f.parent.name for f in ds.files()}
-    group = join(list(label), [(a,b) for a,b,_ in pairs if a in label and label[a]==label.get(b)])
+    same_label = [(a,b) for a,b,_ in pairs if a in label and label[a]==label.get(b)]
+    group = join(list(label), same_label)
     def size(name):
         row = ds.row(name)
-        return int(row['width'] or 0)*int(row['height'] or 0),int(row['bytes'] or 0),name
-    best = {}
-    for name,g in group.items(): best[g] = max(best.get(g, name), name, key=size)
-    return [(best[g], name) for name,g in group.items() if best[g]!=name]
+        width = int(row['width'] or 0)
+        height = int(row['height'] or 0)
+        return width*height,int(row['bytes'] or 0),name
+    best = {} # group -> name
+    for name,g in group.items():
+        rival = best.get(g, name)
+        best[g] = max(rival, name, key=size)
+    return [(best[g],name) for name,g in group.items() if best[g]!=name]
 
 # %% ../../nbs/data/duplicates.ipynb #55408008
 def _cosines(feats, step=1024):
     "Cosine of each photo with all others, some rows at a time; that with itself is -1"
     for start in range(0, len(feats), step):
-        c = feats[start:start+step]@feats.T
-        row = np.arange(len(c))
-        c[row,start+row] = -1
-        yield c
+        cosines = feats[start:start+step]@feats.T
+        row = np.arange(len(cosines))
+        cosines[row,start+row] = -1
+        yield cosines
 
 def likeness(
     feats:np.ndarray, # Features `[n, d]`, rows of length 1
@@ -378,7 +497,11 @@ def likeness(
     "How like each photo is to the `k`th of those most like it"
     k = min(k, len(feats)-1)
     if k<1: return np.ones(len(feats), np.float32)
-    return np.concatenate([np.partition(c, -k, axis=1)[:,-k] for c in _cosines(feats)])
+    out = []
+    for cosines in _cosines(feats):
+        order = np.partition(cosines, -k, axis=1)
+        out.append(order[:,-k])
+    return np.concatenate(out)
 
 # %% ../../nbs/data/duplicates.ipynb #6831b80f
 def nearest(
@@ -406,4 +529,6 @@ def neighbours(
 )->dict:              # name -> label -> names of the `n` photos most like it; empty without features
     "The photos most like each photo, for each label"
     if feats is None: return {}
-    return nearest(feats, [f.name for f in files], [f.parent.name for f in files], n)
+    names = [f.name for f in files]
+    labels = [f.parent.name for f in files]
+    return nearest(feats, names, labels, n)

@@ -164,19 +164,13 @@ def openverse(
         if page>=answer.get('page_count', 0): return
 
 # %% ../../nbs/data/sources.ipynb #089d68d0
-def _manifest_rows(path):
-    "The rows of a `manifest.csv`; none where `path` is no manifest"
-    if not is_list(path): return []
-    try:
-        if not {'label','image_url','sha256','source'}<=set(read_head(path)): return []
-        return read_table(Path(path))[1]
-    except OSError: return []
-
 def is_manifest(
     path:Path, # Any path; need not exist
-)->bool:       # Does a dataset keep its photos in it?
-    "Whether `path` is a list as each dataset has it"
-    return bool(_manifest_rows(path))
+)->bool:
+    "Whether `path` is a list with the columns that every manifest has"
+    if not is_list(path): return False
+    try: return {'label','image_url','sha256','source'}<=set(read_head(path))
+    except OSError: return False
 
 # %% ../../nbs/data/sources.ipynb #81b5468c
 _trust = 'is this manifest from someone you trust?'
@@ -222,7 +216,7 @@ def manifest_photos(
     folder:Path=None, # A copy of the folder that the photos were in, where they were in one
 )->dict:              # label -> list of `Found`
     "The photos of a manifest by the label they came under, each with the digest that it must have"
-    rows = _manifest_rows(path)
+    rows = read_table(Path(path))[1] if is_manifest(path) else []
     for r in rows:
         problem = label_problem(r['label'])
         label = repr(r['label'][:100])
