@@ -46,7 +46,7 @@ STYLES = list(_STYLES)
 # %% ../../nbs/data/draw.ipynb #cff019dc
 @lru_cache
 def _definition(name):
-    "What `dicebear_styles` says of the style `name`"
+    "The definition of the style `name` in `dicebear_styles`"
     text = files('dicebear_styles').joinpath(f'{name}.json').read_text('utf-8')
     return json.loads(text)
 
@@ -67,7 +67,7 @@ def _style(name):
     return Style(_definition(name))
 
 def warm():
-    "Build all styles: some seconds, once"
+    "Load all styles, which takes some seconds once"
     for o in STYLES: _style(o)
 
 # %% ../../nbs/data/draw.ipynb #70055a25
@@ -278,7 +278,7 @@ def _face(rng, label, name):
 
 # %% ../../nbs/data/draw.ipynb #cd77a1c7
 def person(
-    rng:random.Random, # Where chance comes from
+    rng:random.Random, # Source of everything random
     label:str,         # glasses, sunglasses, VR or none
     style:str,         # One of `STYLES`
     at:float=50,       # Per cent from the left
@@ -298,6 +298,6 @@ def person(
 
 # %% ../../nbs/data/draw.ipynb #01d091f4
 def thing(rng:random.Random)->str:
-    "SVG of a landscape, a planet or another thing that is nobody"
+    "SVG of a picture without a person: a landscape, a planet, shapes or an icon"
     name = rng.choice(['landscape','planets','shapes','icons'])
     return _draw_avatar(name, seed=f'{rng.getrandbits(64):x}')

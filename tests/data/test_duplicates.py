@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from eyewear.data import duplicates
 from eyewear.data.dataset import Dataset
-from eyewear.data.duplicates import candidates, hashes, join, most_near, near_duplicates, near_limit, near_pairs, thumb
+from eyewear.data.duplicates import candidates, group_names, hashes, max_near, near_duplicates, near_limit, near_pairs, thumb
 from eyewear.photo import jpeg
 
 @cache
@@ -101,9 +101,9 @@ def test_thousands_alike_bring_few_candidates_and_little_memory(monkeypatch):
         return nearest(distances, *args)
     monkeypatch.setattr(duplicates, '_nearest', measured)
     i, j = candidates(hashes(alike))
-    assert len(alike)/2 <= len(i) <= len(alike)*(most_near+1) and (i < j).all()
+    assert len(alike)/2 <= len(i) <= len(alike)*(max_near+1) and (i < j).all()
     assert max(sizes) <= 32*3000   # A byte a pair, for 32 photos at a time
-    assert len(set(join(range(3000), zip(i.tolist(), j.tolist())).values())) == 1
+    assert len(set(group_names(range(3000), zip(i.tolist(), j.tolist())).values())) == 1
 
 def test_many_alike_are_all_found_and_one_group():
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def test_many_alike_are_all_found_and_one_group():
     found = near_pairs(alike)
     i, _ = candidates(hashes(np.stack(alike)))
     assert len(found) == len(i)
-    assert len(set(join(range(60), numbers(found)).values())) == 1
+    assert len(set(group_names(range(60), numbers(found)).values())) == 1
 
 def test_drawn_portraits_are_told_apart_with_and_without_glasses():
     pytest.importorskip('dicebear')

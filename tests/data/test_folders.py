@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from eyewear.core import SourceError
-from eyewear.data.folders import beside, is_list, is_ours, match_labels, own_photos, read_list
+from eyewear.data.folders import is_list, is_ours, listed_path, match_labels, own_photos, read_list
 
 def touch(path):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ def test_names_are_seen_from_the_list_then_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for o in ('both.jpg', 'far/both.jpg', 'here.jpg'): touch(tmp_path/o)
     far = tmp_path/'far'
-    def seen(name): return beside(far/'m.csv', name)
+    def seen(name): return listed_path(far/'m.csv', name)
     assert [seen(o) for o in ('both.jpg', 'here.jpg', 'no.jpg')] == [far/'both.jpg', Path('here.jpg'), far/'no.jpg']
     assert seen(str(tmp_path/'here.jpg')) == tmp_path/'here.jpg'
     assert seen('HTTPS://a.org/1.jpg') == 'HTTPS://a.org/1.jpg'
@@ -222,7 +222,7 @@ def test_names_are_seen_from_the_list_then_from_here(tmp_path, monkeypatch):
 def test_a_list_under_an_ascii_locale(tmp_path):
     touch(tmp_path/'写真.jpg')
     (tmp_path/'m.csv').write_text('file\n写真.jpg\n', encoding='utf-8')
-    code = 'print([beside(sys.argv[1], o["file"]).is_file() for _, o in read_list(sys.argv[1])])'
+    code = 'print([listed_path(sys.argv[1], o["file"]).is_file() for _, o in read_list(sys.argv[1])])'
     res = in_python(code, tmp_path/'m.csv', PYTHONCOERCECLOCALE='0', PYTHONUTF8='0', LC_ALL='C')
     assert res.stdout == '[True]\n', res.stderr
 
