@@ -32,6 +32,13 @@ def photo(n=0, kb=2):
     note = b'photo %d' % n
     return base[:2]+b'\xff\xfe'+(len(note)+2).to_bytes(2, 'big')+note+base[2:]
 
+def dishes(path, n=5):
+    "A folder with `n` photos of cups and as many of plates"
+    for i, label in enumerate(('cups', 'plates')):
+        (path/label).mkdir(parents=True)
+        for j in range(n): (path/label/f'{j}.jpg').write_bytes(photo(100*i+j))
+    return path
+
 upside = Image.Exif()
 upside[274] = 6
 
@@ -144,6 +151,7 @@ def iusc(o):
 
 async def bing(ask):
     "A page of Bing's image search, as bing_image_downloader 1.1.3 reads it"
+    ask.host.bing_asked.append(ask.q)
     found = ask.host.words(ask.q.get('q', ''))
     first = int(ask.q.get('first', 0))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
@@ -226,7 +234,8 @@ class PhotoHost:
         self.found = {}                # Search words -> links
         self.per_page = None           # Links a page, as asked for by default
         self.rate = 20,60              # Searches, and in how many seconds
-        self.searched = []             # When
+        self.searched = []             # When Openverse was asked
+        self.bing_asked = []           # What Bing was asked for: the parameters of each page
         self.asked = Counter()         # By path, without the query
         self.sent = Counter()
         self.times = defaultdict(list)

@@ -8,14 +8,7 @@ from eyewear.core import SourceError, sha256
 from eyewear.data import sources
 from eyewear.data.dataset import Dataset
 from eyewear.photo import photo_sheet
-from photohost import PhotoHost, photo as jpeg, urllib_connects, urllib_goes_to
-
-def dishes(path, n=5):
-    "A folder with `n` photos of cups and as many of plates"
-    for i, label in enumerate(('cups', 'plates')):
-        (path/label).mkdir(parents=True)
-        for j in range(n): (path/label/f'{j}.jpg').write_bytes(jpeg(100*i+j))
-    return path
+from photohost import PhotoHost, dishes, photo as jpeg, urllib_connects, urllib_goes_to
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
@@ -47,15 +40,7 @@ def set_words(monkeypatch, **words): monkeypatch.setattr(dl, 'query_dict', words
 def no_network(host, **kwargs): raise OSError(101, 'Network is unreachable')
 
 class Bing(PhotoHost):
-    "A Bing that keeps what it was asked for"
-    def __init__(self):
-        super().__init__()
-        self.searches = []
-
-    async def _answer(self, ask):
-        if ask.path == '/images/async': self.searches.append(ask.q)
-        await super()._answer(ask)
-
+    "A Bing whose photos are found by label"
     def find(self, label, n, bad=()):
         "Let the search for `label` find `n` photos, and answers of the kinds `bad` before them"
         paths = [*(f'/{kind}/{label}.jpg' for kind in bad), *(f'/ok/{label}-{i}.jpg?w=1&h=2' for i in range(n))]
@@ -85,8 +70,8 @@ def test_bing(bing, home):
     ds = get('bing', 5)
     assert ds.path == home/'bing-5' and ds.source == 'bing' and ds.labels == dl.eyewear_types
     assert ds.counts() == dict.fromkeys(dl.eyewear_types, 5)
-    assert {o['adlt'] for o in bing.searches} == {'on'}
-    assert {o['q'] for o in bing.searches} == set(dl.query_dict.values())
+    assert {o['adlt'] for o in bing.bing_asked} == {'on'}
+    assert {o['q'] for o in bing.bing_asked} == set(dl.query_dict.values())
     for f in ds.files():
         row = ds.row(f.name)
         label = f.parent.name
@@ -101,7 +86,7 @@ def test_bing(bing, home):
 def test_a_second_time_asks_nobody_and_safesearch_is_off_only_when_asked(full_bing):
     first = get('bing', 5)
     off = get('bing', 5, adult_filter_off=True)
-    assert {o['adlt'] for o in full_bing.searches} == {'on', 'off'} and first.path != off.path
+    assert {o['adlt'] for o in full_bing.bing_asked} == {'on', 'off'} and first.path != off.path
     n = full_bing.total
     urllib_connects(no_network)
     assert get('bing', 5).digest() == first.digest()
@@ -113,9 +98,9 @@ def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
     ds = get('bing', 9)
     assert ds.counts() == {'glasses': 3, 'sunglasses': 3, 'VR': 4, 'none': 3}
     assert [o['status'] for o in ds.rows if 'same' in o['image_url']] == ['ok', 'duplicate']
-    n = len(bing.searches)
+    n = len(bing.bing_asked)
     get('bing', 9)
-    assert len(bing.searches) == n  # Bing has no more: not asked again
+    assert len(bing.bing_asked) == n  # Bing has no more: not asked again
 
 @pytest.mark.parametrize('words', [dl.query_dict['VR'], 'diving mask'])
 def test_nothing_found_at_first(full_bing, home, monkeypatch, words):
@@ -132,7 +117,7 @@ def test_other_words(bing):
     bing.find('cups', 5)
     bing.find('VR', 5)
     assert get('bing', 5, ['cups', 'VR']).counts() == {'cups': 5, 'VR': 5}
-    assert {o['q'] for o in bing.searches} == {'cups', dl.query_dict['VR']}
+    assert {o['q'] for o in bing.bing_asked} == {'cups', dl.query_dict['VR']}
 
 def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys):
     old = get('bing', 5)
@@ -146,11 +131,11 @@ def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys)
     assert {r['query'] for r in Dataset(old.path).rows} == set(words.values())
     monkeypatch.setenv('EYEWEAR_SOURCE', 'bing')
     monkeypatch.setenv('EYEWEAR_LIMIT', '5')
-    n = len(full_bing.searches)
+    n = len(full_bing.bing_asked)
     assert get('bing', 5).path == dl.load_dataset().path == new.path
     set_words(monkeypatch, **words)
     assert get('bing', 5).path == old.path
-    assert len(full_bing.searches) == n   # All of it was on disk already
+    assert len(full_bing.bing_asked) == n   # All of it was on disk already
 
 def test_new_labels_in_query_dict(full_bing, monkeypatch):
     old = get('bing', 5)
@@ -159,10 +144,10 @@ def test_new_labels_in_query_dict(full_bing, monkeypatch):
     set_words(monkeypatch, cups='cups', plates='plates')
     new = get('bing', 5)
     assert new.counts() == {'cups': 5, 'plates': 5} and new.path != old.path and not (old.path/'cups').exists()
-    n = len(full_bing.searches)
+    n = len(full_bing.bing_asked)
     set_words(monkeypatch, **words, cups='cups')
     assert get('bing', 5).path == old.path
-    assert {o['q'] for o in full_bing.searches[n:]} == {'cups'}   # One more is added to what is there
+    assert {o['q'] for o in full_bing.bing_asked[n:]} == {'cups'}   # One more is added to what is there
 
 def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     old = dl.download('practice', 4)

@@ -292,12 +292,6 @@ def test_a_torn_row_costs_no_photo(tmp_path, cut):
     again.add(jpeg(9), 'cups', title='after')
     assert Dataset(ds.path).rows[-1]['title'] == 'after'
 
-@pytest.mark.parametrize('text', ['name;size\ncup;3\n', 'PK\3\4\0\0\n', '<html>\n', 'file,label\n'])
-def test_a_foreign_manifest_is_left_alone(ds, text):
-    ds.manifest.write_text(text)
-    with pytest.raises(DatasetError, match='no manifest of eyewear.*move it away') as e: Dataset(ds.path)
-    assert ds.manifest.read_text() == text and '\n' not in str(e.value)
-
 def test_damaged_rows_are_passed_over(ds, capsys):
     head, *lines = ds.manifest.read_bytes().splitlines(keepends=True)
     ds.manifest.write_bytes(head+b'\xff\xfe\0garbage\n'+lines[0]+b'a,b,c\n'+b''.join(lines[1:])+b'"'*200_000+b'\n')
@@ -361,18 +355,13 @@ def test_thousands_of_decisions(tmp_path, monkeypatch):
 
 # ---- undo
 
-def test_undo_one_some_and_all(ds):
-    a, b, c = names(ds, 'cups')
+def test_undo_by_number(ds):
+    a = names(ds, 'cups')[0]
     before = places(ds)
     ds.decide(a, 'plates', by='rule')
-    ds.decide(b, None, by='key')
-    ds.decide(a, None, by='person', why='no cup')
-    ds.decide(c, 'cups', by='person')
+    ds.decide(a, None, by='person')
     assert [e['n'] for e in ds.undo(1)] == [1] and places(ds)[a] == '.removed'   # A later decision on it holds
-    assert [e['n'] for e in ds.undo(by='key')] == [2] and places(ds)[b] == 'cups'
-    assert [e['n'] for e in ds.undo()] == [4] and [e['n'] for e in ds.decisions()] == [3]
-    ds.decide(b, 'plates')
-    assert [e['n'] for e in ds.undo(all=True)] == [3, 8] and places(ds) == before == places(Dataset(ds.path))
+    assert [e['n'] for e in ds.undo(2)] == [2] and places(ds) == before == places(Dataset(ds.path))
     assert ds.undo(all=True) == [] == ds.undo() == ds.undo(by=('rule', 'key'))
     for n in (1, 0, 99, -1):
         with pytest.raises(DatasetError, match=f'{n}: no decision that holds'): ds.undo(n)
@@ -601,12 +590,10 @@ def test_a_photo_whose_write_died_leaves_nothing(ds, monkeypatch):
 
 def test_replay(ds, tmp_path):
     a, b, c = names(ds, 'cups')
-    p, q, r = names(ds, 'plates')
+    q = names(ds, 'plates')[0]
     ds.decide(a, 'plates', by='person', why='flat')
     ds.decide(b, None, why='blurred')
     ds.decide(c, 'plates', by='key')
-    ds.decide(p, None, by='rule')
-    ds.undo(4)
     ds.decide(q, 'cups', by='rule')
     ds.decide(q, None, by='person', why='a bowl')
     other = dishes(tmp_path/'other')
@@ -616,7 +603,7 @@ def test_replay(ds, tmp_path):
     done, miss = other.replay(ds.log)
     made = {e['name']: (e['to'], e['by'], e['why']) for e in done}
     assert made == {a:('plates', 'person', 'flat'), q:(None, 'person', 'a bowl')} and miss == [b]
-    assert done[0]['when'] == ds.decisions()[0]['when'] and places(other)[c] == 'cups' and places(other)[p] == 'plates'
+    assert done[0]['when'] == ds.decisions()[0]['when'] and places(other)[c] == 'cups'
     assert {**places(Dataset(other.path)), b:'.removed'} == {**places(ds), c:'cups'}
     assert other.replay(ds.log) == ([], [b]) and len(other.decisions()) == 3
     other.undo(all=True)

@@ -1,6 +1,7 @@
 "The fetcher against an internet on loopback: what comes, what does not, and how the manifest says why."
 import asyncio, gc, itertools, os, re, signal, socket, subprocess, sys, threading, time, tracemalloc
 from collections import Counter
+from types import SimpleNamespace
 import psutil, pytest
 from PIL import Image
 from eyewear.core import DatasetError, sha256
@@ -195,32 +196,25 @@ def test_memory_stays_flat(tmp_path):
 
 # ---- the guard: nothing on this machine or a private network is asked, by whatever name
 
-class Net:
-    "`names` is host -> addresses it has, one list a question; `to` what was connected to; only loopback can be reached"
-    def __init__(self):
-        self.names = {}
-        self.to = []
-        self.ask = socket.getaddrinfo
-        self.connect = socket.socket.connect
-
-    def getaddrinfo(self, host, port, *args, **kwargs):
-        name = host.decode() if isinstance(host, bytes) else host
-        if name not in self.names: return self.ask(host, port, *args, **kwargs)
-        answers = self.names[name]
-        ips = answers.pop(0) if len(answers)>1 else answers[0]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, '', (ip, int(port or 0))) for ip in ips]
-
-    def connect_to(self, sock, address):
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            self.to.append(address[0])
-            if not address[0].startswith(('127.','::1')): raise OSError(101, 'Network is unreachable')
-        return self.connect(sock, address)
-
 @pytest.fixture
 def net(monkeypatch):
-    net = Net()
-    monkeypatch.setattr(socket, 'getaddrinfo', net.getaddrinfo)
-    monkeypatch.setattr(socket.socket, 'connect', lambda sock, address: net.connect_to(sock, address))
+    "`names` is host -> addresses it has, one list a question; `to` what was connected to; only loopback can be reached"
+    net = SimpleNamespace(names={}, to=[])
+    look_up = socket.getaddrinfo
+    connect = socket.socket.connect
+    def getaddrinfo(host, port, *args, **kwargs):
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in net.names: return look_up(host, port, *args, **kwargs)
+        answers = net.names[name]
+        ips = answers.pop(0) if len(answers)>1 else answers[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, '', (ip, int(port or 0))) for ip in ips]
+    def connect_to(sock, address):
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            net.to.append(address[0])
+            if not address[0].startswith(('127.','::1')): raise OSError(101, 'Network is unreachable')
+        return connect(sock, address)
+    monkeypatch.setattr(socket, 'getaddrinfo', getaddrinfo)
+    monkeypatch.setattr(socket.socket, 'connect', connect_to)
     return net
 
 HERE = ('127.0.0.1 localhost localhost. LOCALHOST [::1] [::] 0.0.0.0 2130706433 0x7f000001 0177.0.0.1 127.1 127.0.0.2 '

@@ -158,14 +158,6 @@ def test_names_that_only_look_the_same_are_one_label(tmp_path, capsys):
     assert counts(tmp_path) == {ACCENTS[0]: 4, 'tea': 2}
     assert f'{ACCENTS[0]}: folders whose names look the same' in capsys.readouterr().out
 
-def test_names_that_are_no_text(tmp_path):
-    cups = tree(tmp_path, 'cups', 'plates')/'cups'
-    data = (cups/'0.png').read_bytes()
-    for name in (b'caf\xe9.png', b'two\nlines.png'): (cups/os.fsdecode(name)).write_bytes(data)
-    found = {o.address: o for o in own_photos(tmp_path)['cups']}
-    assert {'cups/caf\\xe9.png', 'cups/two\\nlines.png'} <= found.keys()
-    assert found['cups/caf\\xe9.png'].load() == data
-
 @pytest.mark.parametrize('asked, want', [
     (['cats, dogs', 'birds'], ['cats, dogs', 'birds']),
     (['cats,dogs', 'x'], ['cats, dogs', 'x']),
