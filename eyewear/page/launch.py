@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler,Request,build_opener
 
 import zmq
 from ..core import *
-from ..predict import check_metadata
+from ..predict import Classifier
 
 # %% ../../nbs/page/launch.ipynb #b953b667
 def page_notebook(
@@ -227,4 +227,5 @@ def serve(
     _check_settings(visitors, pool, frame, host)
     hosts = [host.lower()] if host else []
     guard = dict(visitors=visitors, pool=pool, frame=frame, hosts=hosts)
-    serve_page('app', port, ip, check_metadata(model), guard)
+    path = Classifier(model).path # A model that does not answer is an error now, not at the first visitor
+    serve_page('app', port, ip, path, guard)
