@@ -178,8 +178,9 @@ def is_stream(
 
 @contextmanager
 def whole_file(
-    path:Path, # File to write; its folder must exist
-):             # Yields a file for bytes; an `OSError` where it can't be written
+    path:Path,      # File to write; its folder must exist
+    sync:bool=True, # Wait until the disk has it, for what can't be made again?
+):                  # Yields a file for bytes; an `OSError` where it can't be written
     "What is written takes the place of `path` at the end, or nothing does"
     if is_stream(path):
         with open(path, 'ab') as f: yield f
@@ -191,7 +192,7 @@ def whole_file(
         with open(tmp, 'wb') as f:
             yield f
             f.flush()
-            os.fsync(f.fileno())
+            if sync: os.fsync(f.fileno())
         if path.exists(): shutil.copymode(path, tmp)
         os.replace(tmp, path)
     except BaseException:
