@@ -167,7 +167,7 @@ def coloured_pngs(img):
         'srgb_gamma1.png': before_pixels(plain, chunk(b'sRGB', b'\0'), gama(1))}
 
 def moving(img):
-    "Four frames, of which the first is `img`"
+    "Four frames, of which the first is `img`; the AVIF has the time in its header, which no test looks at"
     frames = dict(save_all=True, append_images=[img.transpose(Image.Transpose.ROTATE_180)]*3, duration=100)
     kinds = dict(gif={}, png={}, webp=dict(lossless=True),
         avif=dict(quality=95, range='limited')) # Chromium takes all moving AVIFs for limited ones
