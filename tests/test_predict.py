@@ -1,12 +1,13 @@
 "From a photo to a label: the model file, the search for it, and `eyewear-predict`."
-import copy, csv, hashlib, io, multiprocessing, os, pickle, signal, socket, subprocess, sys, threading, time
-import urllib.request, zlib
+import copy, csv, hashlib, inspect, io, multiprocessing, os, pickle, re, signal, socket, subprocess, sys, threading, time
+import urllib.request
+from importlib.metadata import entry_points
 from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
 from eyewear import predict
-from eyewear.core import EyewearError, PhotoError
+from eyewear.core import EyewearError, MissingExtra, PhotoError
 from eyewear.data.folders import find_photos
 from eyewear.photo import resize_for_model
 from eyewear.predict import Classifier, ModelError, find_model, from_array, predict_files
@@ -442,19 +443,22 @@ def test_table_goes_into_a_file(tmp_path, script):
     [row] = table((tmp_path/'out.csv').read_text(encoding='utf-8'))
     assert (row['file'], row['label']) == ('ä, b.png', 'sunglasses')
 
-def test_script_ends_in_one_line(tmp_path, script):
+def test_script_ends_in_one_line_and_the_table_of_yesterday_stays(tmp_path, script):
     (tmp_path/'letter.jpg').write_text('a letter')
     (tmp_path/'nothing').mkdir()
     (tmp_path/'broken.onnx').write_text('no model')
     (tmp_path/'mine.csv').write_text('file\nred.jpg\n')
+    (tmp_path/'out.csv').write_text('yesterday')
+    before = tree(tmp_path)
     cases = [
         (['letter.jpg', '--model', 'gone.onnx'], 'gone.onnx'), (['letter.jpg', '--model', 'broken.onnx'], 'broken.onnx'),
-        (['letter.jpg'], 'none of the 1 file'), (['nothing'], 'nothing: no photo'), ([], 'no photo was named'),
+        (['letter.jpg', '--out', 'out.csv'], 'none of the 1 file'), (['nothing'], 'nothing: no photo'), ([], 'no photo was named'),
         (['letter.jpg', '--out', 'gone/out.csv'], 'gone/out.csv'), (['mine.csv', '--column', 'picture'], 'picture'),
         (['mine.csv', '--out', 'mine.csv'], 'one of the files you gave')]
     for args, word in cases:
         res = script(*args)
         assert res.returncode == 2 and word in res.stderr and res.stderr.count('\n') == 1, (args, res.stderr)
+    assert tree(tmp_path) == before
 
 def test_reader_may_stop_early(command, tmp_path):
     plain().save(tmp_path/'a.png')
@@ -616,6 +620,14 @@ def test_hidden_and_system_folders_never_count(mine):
     assert found('photos') == ['photos/lime.jpg', 'photos/red.jpg']
 
 # -- What to call
+
+SCRIPTS = [o for o in entry_points(group='console_scripts') if o.module.startswith('eyewear.')]
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda o: o.name)
+def test_help_names_each_argument(script):
+    try: arguments = [o.replace('_', '-') for o in inspect.signature(script.load()).parameters]
+    except MissingExtra: pytest.skip('the light environment has no fastai')
+    res = subprocess.run([Path(sys.executable).with_name(script.name), '--help'], capture_output=True, text=True)
+    assert [o for o in arguments if re.search(rf'^  (--)?{o}\b', res.stdout, re.M)] == arguments
 
 def run_module(name):
     return subprocess.run([sys.executable, '-m', name], capture_output=True, text=True, stdin=subprocess.DEVNULL)
