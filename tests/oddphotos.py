@@ -181,6 +181,7 @@ def avifs(img):
     return out | {
         'plain.avif': avif,
         'exif6.avif': saved(img, 'AVIF', quality=95, exif=exif(6)),
+        'xmp6.avif': saved(img, 'AVIF', quality=95, xmp=XMP),
         'p3.avif': saved(img, 'AVIF', quality=95, icc_profile=P3)}
 
 def other_formats(img):
@@ -191,6 +192,7 @@ def other_formats(img):
         'hole.gif': saved(img.quantize(100), 'GIF', transparency=7),
         'clear.bmp': saved(img.convert('RGBA'), 'BMP'),
         'plain.webp': saved(img, 'WEBP', quality=95),
+        'xmp6.webp': saved(img, 'WEBP', lossless=True, xmp=XMP),
         'p3.webp': saved(img, 'WEBP', lossless=True, icc_profile=P3),
         'exif6.webp': saved(img, 'WEBP', lossless=True, exif=exif(6)),
         'plain.ico': saved(icon, 'ICO', sizes=[(64, 64)]),
