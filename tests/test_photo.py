@@ -34,7 +34,6 @@ def soon(seconds):
 def odd(name): return opens(odd_photos()[name])
 def pixels(img): return np.asarray(img).astype(int)
 def mean_colour(img): return tuple(int(o) for o in np.asarray(img).reshape(-1, 3).mean(0).round())
-def ramp_of(img): return pixels(img)[..., 0].ravel()
 
 def same(img, want, by=3):
     "Are both of one size, and the pixels as good as equal?"
@@ -88,12 +87,12 @@ def test_red_stays_red(mode, kind, kw):
     r, g, b = mean_colour(opens(picture(kind, (40, 40), mode=mode, **kw)))
     assert r > 240 and g < 15 and b < 15
 
-def test_lab_opens_or_says_no():
+def test_lab_stays_red():
     out = io.BytesIO()
     lab = ImageCms.buildTransform(ImageCms.createProfile('sRGB'), ImageCms.createProfile('LAB'), 'RGB', 'LAB')
     ImageCms.applyTransform(Image.new('RGB', (40, 30), 'red'), lab).save(out, 'TIFF')
-    img = opens(out.getvalue())
-    assert img is None or img.size == (40, 30)
+    r, g, b = mean_colour(opens(out.getvalue()))
+    assert r > 240 and g < 15 and b < 15
 
 GREYS = [(16, 0, b'\x80\0'), (16, 2, b'\x80\0'*3), (16, 4, b'\x80\0\xff\xff'), (16, 6, b'\x80\0'*3+b'\xff\xff'),
     (8, 0, b'\x80'), (8, 4, b'\x80\xff'), (8, 6, b'\x80\x80\x80\xff')]
@@ -103,19 +102,14 @@ def test_bit_depths(depth, colour_type, value):
 
 def grey_tiff(a): return saved(Image.fromarray(a), 'TIFF')
 
-RAMPS = [('f4', 1), ('f4', 255), ('f4', 65535), ('u2', 65535), ('>u2', 65535), ('u2', 255), ('u2', 4095), ('i4', 255),
-    ('i4', 65535), ('i4', 2**31-1), ('f4', 1.2), ('f4', 3e-5), ('f4', 4e9)]
-@pytest.mark.parametrize('kind, top', RAMPS)
-def test_no_photo_is_black_in_silence(kind, top):
-    ramp = np.linspace(0, top, 256).reshape(16, 16)
-    seen = ramp_of(opens(grey_tiff(ramp.astype(kind))))
-    assert abs(seen-np.arange(256)).max() <= (52 if top == 1.2 else 1) and seen[-1] == 255
-
-@pytest.mark.parametrize('shift', [-1000, 1e6])
-@pytest.mark.parametrize('kind', ['i4', 'f4'])
-def test_values_far_out_are_seen(kind, shift):
-    ramp = np.linspace(0, 500, 256).reshape(16, 16)+shift
-    assert abs(ramp_of(opens(grey_tiff(ramp.astype(kind))))-np.arange(256)).max() <= 1
+RAMPS = [('f4', 0, 1), ('f4', 0, 255), ('f4', 0, 65535), ('u2', 0, 65535), ('>u2', 0, 65535), ('u2', 0, 255),
+    ('u2', 0, 4095), ('i4', 0, 255), ('i4', 0, 65535), ('i4', 0, 2**31-1), ('f4', 0, 1.2), ('f4', 0, 3e-5), ('f4', 0, 4e9),
+    ('i4', -1000, -500), ('f4', -1000, -500), ('i4', 10**6, 10**6+500), ('f4', 10**6, 10**6+500)]
+@pytest.mark.parametrize('kind, low, high', RAMPS)
+def test_no_photo_is_black_in_silence(kind, low, high):
+    ramp = np.linspace(low, high, 256).reshape(16, 16)
+    seen = pixels(opens(grey_tiff(ramp.astype(kind))))[..., 0].ravel()
+    assert abs(seen-np.arange(256)).max() <= (52 if high == 1.2 else 1) and seen[-1] == 255
 
 def test_what_is_no_number_changes_no_other():
     ramp = np.linspace(0, 1, 2500).reshape(50, 50).astype('f4')
@@ -125,13 +119,6 @@ def test_what_is_no_number_changes_no_other():
     ramp[3, :2] = 1e30, -1e30
     assert abs(pixels(opens(grey_tiff(ramp)))[10:, :, 0]-255*ramp[10:]).max() <= 1
     assert opens(grey_tiff(np.full((4, 4), np.nan, 'f4'))).size == (4, 4)
-
-@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P'])
-def test_what_is_transparent_is_white(mode):
-    img = Image.new('RGBA', (9, 9), (0, 0, 0, 0)).convert(mode)
-    if mode == 'P': img.putpalette([0, 0, 0])
-    kw = dict(transparency=0) if mode == 'P' else {}
-    assert mean_colour(opens(saved(img, 'PNG', **kw))) == (255,)*3
 
 @pytest.mark.parametrize('depth, row, seen', [(2, b'\x1b', [0, 255, 170, 255]), (4, b'\x01\x2f', [0, 255, 34, 255])])
 def test_transparent_grey_of_few_bits_is_white(depth, row, seen):
@@ -478,11 +465,8 @@ def test_photo_of_200_megapixels_is_to_be_saved_smaller():
     whole = bytearray(saved(scene(), 'JPEG'))
     at = whole.index(b'\xff\xc0')+5
     whole[at:at+4] = struct.pack('>HH', 12_240, 16_320)
-    limit = 'at most 128,000,000 are opened here; save it smaller first'
-    with pytest.raises(PhotoError, match=f'16,320 x 12,240 pixels; {limit}'): open_photo(bytes(whole))
-    tiff = saved(Image.new('1', (16_320, 12_240)), 'TIFF', compression='tiff_lzw')
-    for data in (png(16_320, 12_240, pixels=b''), tiff):
-        with pytest.raises(PhotoError, match=limit): open_photo(data)
+    limit = '16,320 x 12,240 pixels; at most 128,000,000 are opened here; save it smaller first'
+    with pytest.raises(PhotoError, match=limit): open_photo(bytes(whole))
 
 # -- In a process of its own
 
