@@ -126,13 +126,10 @@ def need(
     task:str,     # What is to be done, as the start of a sentence
     *modules:str, # Modules that must be there
 ):
-    "Raise `MissingExtra` unless all `modules` are installed; a script that is still loading says the same and ends"
+    "Raise `MissingExtra` unless all `modules` are installed"
     from importlib.util import find_spec
     missing = [o for o in modules if find_spec(o) is None]
-    if not missing: return
-    text = f"{task} needs {', '.join(missing)}: run `pip install 'eyewear[{extra}]'`"
-    if is_cli() or not Path(sys.argv[0]).name.startswith('eyewear-'): raise MissingExtra(text)
-    _exit_with(text) # A script whose lesson cannot even be loaded
+    if missing: raise MissingExtra(f"{task} needs {', '.join(missing)}: run `pip install 'eyewear[{extra}]'`")
 
 # %% ../nbs/00_core.ipynb #a34caa44
 def _is_repository(path): return (path/'settings.ini').exists() and (path/'nbs'/'00_core.ipynb').exists()

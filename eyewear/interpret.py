@@ -6,19 +6,18 @@ Docs: https://OWNER.github.io/eyewear/interpret.html.md"""
 
 # %% auto #0
 __all__ = ['apply_cleaner', 'cross_probs', 'rank_labels', 'confident_joint', 'estimate_wrong', 'losses', 'add_facts',
-           'plot_errors', 'main']
+           'plot_errors']
 
 # %% ../nbs/04_interpret.ipynb #361920c8
-from .core import *
-from .data.dataset import *
-from .model.backbone import * # First, since it says what to install where fastai is missing
-from fastai.vision.all import *
-from .clean import load_clean,twice_labelled
-from .train import *
-from .model.metrics import *
-from .data.duplicates import likeness,neighbours
-from .model.features import photo_features
-from .page.review import save_queue
+from .core import sha256
+from .data.dataset import Dataset
+from .data.duplicates import neighbours
+from .train import fit_late,get_learner,usual_epochs,usual_views # First of all that a light install lacks
+import matplotlib.pyplot as plt,numpy as np,torch
+from fastai.learner import Learner
+from fastai.torch_core import set_seed
+from torch import nn
+from .model.features import Views,photo_features,view_activations
 
 # %% ../nbs/04_interpret.ipynb #545bc2f1
 def apply_cleaner(
@@ -37,7 +36,7 @@ def _folds(ds, files, n):
 
 def cross_probs(
     ds:Dataset,      # Photos and their labels
-    learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
+    learn:Learner,   # Trained by `train`; only its backbone and its labels are used
     folds:int=5,     # Parts, each judged by a model that learned from the others
     epochs:int=None, # Of each training; three quarters of the usual ones by default
     files:list=None, # Photos; those of train and valid by default
@@ -91,17 +90,17 @@ def rank_labels(
 def confident_joint(
     y,     # `[n]` labels as numbers
     probs, # Out-of-sample probabilities `[n, labels]`
-)->np.ndarray: # Whole numbers `[labels, labels]`: photos that carry the label of the row, surely show that of the column
-    "Count what photos surely show, by the label they carry (Northcutt, Jiang and Chuang 2021)"
+)->np.ndarray: # `[labels, labels]`: photos with the label of the row, confidently predicted as that of the column
+    "Count the confident predictions for each label, by confident learning (Northcutt, Jiang and Chuang 2021)"
     y = np.asarray(y)
     probs = np.asarray(probs)
     n = probs.shape[1]
-    usual = np.array([probs[y==j,j].mean() if (y==j).any() else 1 for j in range(n)])
-    sure = probs>=usual-1e-6
-    shows = np.where(sure.sum(1)>1, probs.argmax(1), sure.argmax(1))
-    counted = sure.any(1)
+    threshold = np.array([probs[y==j,j].mean() if (y==j).any() else 1 for j in range(n)])
+    confident = probs>=threshold-1e-6
+    predicted = np.where(confident.sum(1)>1, probs.argmax(1), confident.argmax(1))
+    counted = confident.any(1)
     joint = np.zeros((n,n), dtype=int)
-    np.add.at(joint, (y[counted], shows[counted]), 1)
+    np.add.at(joint, (y[counted], predicted[counted]), 1)
     return joint
 
 # %% ../nbs/04_interpret.ipynb #8104c1ba
@@ -110,7 +109,7 @@ def estimate_wrong(
     y,     # `[n]` labels as numbers
     vocab, # Labels
 )->dict:   # 'cups, really plates' -> photos
-    "About how many labels are wrong, for each pair of labels, the largest number first"
+    "Estimate how many labels are wrong, for each pair of labels, the largest number first"
     share = joint/np.maximum(joint.sum(1, keepdims=True), 1)
     photos = share*np.bincount(y, minlength=len(joint))[:,None]
     out = {}
@@ -138,7 +137,7 @@ def add_facts(
     learn:Learner, # Trained on it
     queue:list,    # From `rank_labels`
 )->list:           # The same, with `part`, `loss` and `like` (label -> names of the photos most like it)
-    "What `Review` shows and sorts by, beside what the models say"
+    "Add what `Review` shows and sorts by to each photo of `queue`"
     files = ds.whole_files()
     like = neighbours(files, photo_features(ds, files))
     split = ds.split()
@@ -148,7 +147,7 @@ def add_facts(
 # %% ../nbs/04_interpret.ipynb #13b21666
 def plot_errors(
     figures:dict, # name -> figure of `wilson`, or None
-    title:str='', # What to see
+    title:str='', # Of the plot
 ):
     "Error rates with their 95 % intervals"
     figures = {k:v for k,v in figures.items() if v and v['n']}
@@ -160,21 +159,3 @@ def plot_errors(
     ax.set(yticks=[-i for i in range(len(figures))], yticklabels=figures, title=title)
     ax.set_xlabel('photos answered wrong (%), with 95 % interval')
     ax.set_xlim(left=0)
-
-# %% ../nbs/04_interpret.ipynb #f298e24a
-from fastcore.script import call_parse
-
-@call_parse
-@cli
-def main(
-    n:int=20,      # Photos to list
-    share:float=.2 # Part of the photos that the queue may hold
-):
-    "Rank the labels of the newest dataset by how little models trust them that have not seen them"
-    ds = load_clean()
-    learn = load_model(ds, 'before')
-    files,probs = cross_probs(ds, learn)
-    queue = rank_labels(files, probs, learn.dls.vocab, share, twice_labelled(ds), likeness(photo_features(ds, files)))
-    save_queue(ds, add_facts(ds, learn, queue))
-    for o in queue[:n]: print(f"{o['confidence']:.3f}  {ds.find(o['name'])}  {o['why']}")
-    print(f'{len(queue)} photos in the queue; `eyewear-clean --review` shows them')

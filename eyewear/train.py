@@ -6,8 +6,8 @@ Docs: https://OWNER.github.io/eyewear/train.html.md"""
 
 # %% auto #0
 __all__ = ['n_views', 'n_epochs', 'get_dls', 'get_learner', 'times', 'usual_views', 'usual_epochs', 'fit_late', 'train',
-           'save_model', 'load_model', 'main', 'view_activations', 'Views', 'wilson', 'say_error', 'read_bench',
-           'per_label', 'predict_labels', 'error_figures', 'weights_sha256']
+           'save_model', 'load_model', 'view_activations', 'Views', 'wilson', 'say_error', 'read_bench', 'per_label',
+           'predict_labels', 'error_figures', 'weights_sha256']
 
 # %% ../nbs/03_train.ipynb #40762f06
 from contextlib import ExitStack
@@ -67,13 +67,13 @@ def get_learner(
     return learn
 
 # %% ../nbs/03_train.ipynb #c9e2f1cd
-n_views = 2 # Augmented views of each photo of 600, beside the plain one
-n_epochs = dict(fine_tune=7, cached=8, head=30) # Of each way; of the cached one for 600 photos
+n_views = 2 # Augmented views of each photo, beside the plain one, where there are 600 photos
+n_epochs = dict(fine_tune=7, cached=8, head=30) # For each `how`; `cached`: with 600 photos
 
 def times(
     ds:Dataset, # Photos taken out count too, so that a review changes nothing
 )->float:       # 1 for 600 photos and more, up to 4
-    "How many times as often a photo of `ds` is shown as one of 600, so that a training takes as many steps"
+    "Factor for views and epochs of a small dataset, so that its training takes as many steps as one on 600 photos"
     return min(max(600/max(len(ds.rows), 1), 1), 4)
 
 def usual_views(ds): return round(n_views*times(ds))
@@ -149,7 +149,7 @@ def train(
     resume:bool=False, # Go on from the last epoch of a training that was stopped?
     size:int=None,     # Side of the square that the model sees, in pixels; as the backbone wants it by default
 )->Learner:            # Trained; `learn.backbone` and `learn.how` say how
-    "Train a model on the train part of `ds`; what was done stands in the run record"
+    "Train a model on the train part of `ds`; the run record says how"
     backbone,how = _choose_backbone(arch, how, size)
     with explain_missing_folder(ds), reproducible(seed):
         warnings = check_training_set(ds)
@@ -199,32 +199,3 @@ def load_model(
     learn.how = rec['how']
     learn.model.load_state_dict(torch.load(path, map_location=learn.dls.device, weights_only=True))
     return learn
-
-# %% ../nbs/03_train.ipynb #d8ea7a69
-from fastcore.script import call_parse
-
-@call_parse
-@cli(again='`eyewear-train --resume` goes on from the last whole epoch')
-def main(
-    arch:str='auto',    # Backbone: auto, resnet18, resnet34, tf_efficientnet_lite0 or any name that timm knows
-    how:str='auto',     # fine_tune, cached, head or auto (by whether there is a GPU)
-    epochs:int=0,       # Epochs; 0 for the usual number
-    seed:int=42,        # The same seed and data give the same weights on a CPU
-    resume:bool=False,  # Go on from the last epoch of a training that was stopped
-    from_record:str='', # Repeat the training of this summary.json (--from for short), and say whether the same comes out
-):
-    "Train a model on the dataset that eyewear-download left, and print its error rate"
-    from eyewear.clean import load_clean
-    ds = load_clean()
-    options = dict(arch=arch, how=how, epochs=epochs or None, seed=seed)
-    if from_record:
-        old = read_training(from_record, ds)
-        options = {k: old[k] for k in ('arch','how','epochs','seed','size') if k in old}
-        if 'threads' in old: torch.set_num_threads(old['threads'])
-    learn = train(ds, resume=resume, **options)
-    if rank_distrib(): return
-    if from_record: print(compare_training(old, read_record()['training']))
-    valid_error,test_error = error_figures(learn, ds)
-    record(error_before=valid_error, error_test=dict(before=test_error, after=None), photos=ds.counts())
-    error = f'valid error {say_error(valid_error)}' if valid_error['n'] else 'no valid photos to ask'
-    print(f'{save_model(learn, "before")}: {error}')

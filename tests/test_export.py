@@ -8,7 +8,7 @@ pytest.importorskip('fastai', reason='the light environment has no fastai')
 import onnx
 from fastai.vision.all import Callback
 from PIL import Image
-from eyewear import export as lesson
+from eyewear import cli, export as lesson
 from eyewear.core import DatasetError, EyewearError, read_record, record, run_dir
 from eyewear.export import export_onnx, export_pkl, linear_head, parity, put_model, question
 from eyewear.model.metrics import calibrate, load_calibration, outputs, save_calibration, unlike
@@ -195,7 +195,7 @@ def test_model_that_answers_goes_to_the_host_with_its_card(tmp_path, capsys, mon
     path = tiny_model(tmp_path/'eyewear.onnx')
     (tmp_path/'MODEL_CARD.md').write_text('a card')
     monkeypatch.setattr(lesson, 'export_all', lambda: path)
-    lesson.main(to='deploy')
+    cli.export(to='deploy')
     assert (tmp_path/'deploy'/'eyewear.onnx').read_bytes() == path.read_bytes()
     assert (tmp_path/'deploy'/'MODEL_CARD.md').read_text() == 'a card'
     written, ignore, commit = capsys.readouterr().out.splitlines()

@@ -35,8 +35,8 @@ learn = load_learner('exported.pkl')
 photos = 'photo.jpg', open('photo.jpg', 'rb').read(), Image.open('photo.jpg')
 with learn.no_bar(): print(json.dumps([[float(p) for p in learn.predict(o)[2]] for o in photos]))
 sys.argv = ['eyewear-train', '--how', 'head']
-from eyewear.train import main
-main()
+from eyewear.cli import train
+train()
 '''
 
 @pytest.fixture

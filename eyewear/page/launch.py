@@ -51,16 +51,39 @@ def voila_config(
 )->dict:      # Class of Voila -> setting -> value
     "The settings that visitors need"
     manager = 7 if version('ipywidgets').startswith('7.') else 8
-    extensions = ['@jupyter-widgets/jupyterlab-manager', 'anywidget', f'@voila-dashboards/widgets-manager{manager}']
-    tornado = dict(websocket_max_message_size=max_message, ws_ping_timeout=ping_timeout)
     return dict(
-        Voila=dict(port=port, ip=ip, port_retries=0, open_browser=False, log_level='ERROR', tornado_settings=tornado),
+        # The address, and what may come over a connection
+        Voila=dict(
+            port=port,
+            ip=ip,
+            port_retries=0, # A port that is taken is an error; no other one is tried
+            open_browser=False,
+            log_level='ERROR',
+            tornado_settings=dict(websocket_max_message_size=max_message, ws_ping_timeout=ping_timeout)),
+        # Visitors
         Guard=dict(visitors=most_visitors(), pool=1)|guard,
-        VoilaConfiguration=dict(template='eyewear', allow_template_override='NO', allow_theme_override='NO', file_allowlist=['$^'],
-            preheat_kernel=True, default_pool_size=0, extension_allowlist=extensions),
-        VoilaExecutor=dict(cell_error_instruction='The page could not be made; the log of the server says why.', iopub_timeout=late_output),
-        MappingKernelManager=dict(cull_idle_timeout=300, cull_interval=60, allow_tracebacks=False,
-            kernel_manager_class='eyewear.page.server.Kernel'),
+        # The page, which nobody can change by its address
+        VoilaConfiguration=dict(
+            template='eyewear',
+            allow_template_override='NO',
+            allow_theme_override='NO',
+            file_allowlist=['$^'], # Matches no name: no file beside the notebook can be fetched
+            extension_allowlist=[  # Of JupyterLab's, those that draw widgets
+                '@jupyter-widgets/jupyterlab-manager',
+                'anywidget',
+                f'@voila-dashboards/widgets-manager{manager}'],
+            preheat_kernel=True,   # Pages can be made ahead;
+            default_pool_size=0),  # how many, `Guard` says
+        # The cells of the notebook
+        VoilaExecutor=dict(
+            cell_error_instruction='The page could not be made; the log of the server says why.',
+            iopub_timeout=late_output),
+        # Kernels
+        MappingKernelManager=dict(
+            kernel_manager_class='eyewear.page.server.Kernel', # Limits their memory
+            allow_tracebacks=False, # The page gets a sentence instead
+            cull_idle_timeout=300,  # s, for a kernel that no page is connected to
+            cull_interval=60),      # s
         KernelRestarter=dict(restart_limit=0), # A dead kernel stays dead
         KernelManager=dict(transport_encryption='auto' if zmq.has('curve') else 'disabled'))
 
@@ -205,7 +228,7 @@ def serve_page(
 # %% ../../nbs/page/launch.ipynb #serve001
 def _check_settings(visitors, pool, frame, host):
     "An `EyewearError` that names the option where one of them cannot be"
-    if visitors<1: raise EyewearError(f'--visitors {visitors}: there must be a place, 1 or more')
+    if visitors is not None and visitors<1: raise EyewearError(f'--visitors {visitors}: there must be 1 place or more')
     if pool<0: raise EyewearError(f'--pool {pool}: give 0 for none, or a number of pages to make ahead')
     is_origin = re.fullmatch(r'https?://[\w.-]+(:\d+)?', frame)
     if frame and not is_origin: raise EyewearError(f'--frame {frame}: give the origin of a site, as https://huggingface.co')
@@ -223,9 +246,9 @@ def serve(
     host:str='',              # Name by which a proxy on this machine shows the app to others, as 'app.example.org'
 ):
     "Serve the app until Ctrl-C; the address is printed when it answers"
-    if visitors is None: visitors = most_visitors()
     _check_settings(visitors, pool, frame, host)
     hosts = [host.lower()] if host else []
-    guard = dict(visitors=visitors, pool=pool, frame=frame, hosts=hosts)
+    guard = dict(pool=pool, frame=frame, hosts=hosts)
+    if visitors: guard['visitors'] = visitors
     path = Classifier(model).path # A model that does not answer is an error now, not at the first visitor
     serve_page('app', port, ip, path, guard)

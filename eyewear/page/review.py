@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from ..core import *
 from ..photo import jpeg,open_photo
 from ..data.dataset import *
-from .widgets import data_url,read_static,static_folder
+from .assets import data_url,read_static,static_folder
 
 # %% ../../nbs/page/review.ipynb #7d10a001
 def _finite(value):
@@ -30,11 +30,12 @@ def _finite(value):
 def _complete(entry):
     "`entry` with all the fields that the page may ask for"
     entry = dict(entry)
-    for field in ('why','part','guess'): entry[field] = str(entry.get(field) or '')
+    for field in ('why','part','guess','reason'): entry[field] = str(entry.get(field) or '')
     for field in ('sure','confidence','loss'): entry[field] = _finite(entry.get(field))
-    entry['reason'] = str(entry.get('reason') or 'other')
+    if not entry['reason']: entry['reason'] = 'other'
     if not isinstance(entry.get('like'), dict): entry['like'] = {}
-    if entry['loss'] is None and (entry['confidence'] or 0)>0: entry['loss'] = -math.log(entry['confidence'])
+    confidence = entry['confidence'] or 0
+    if entry['loss'] is None and confidence>0: entry['loss'] = -math.log(confidence)
     return entry
 
 def complete_queue(
@@ -79,7 +80,9 @@ def load_queue(
 
 # %% ../../nbs/page/review.ipynb #4a7f8b1b
 @lru_cache(maxsize=512)
-def _cached_thumbnail(path, side, modified): return data_url(jpeg(open_photo(path, path.name), side, quality=85))
+def _cached_thumbnail(path, side, modified):
+    img = open_photo(path, path.name)
+    return data_url(jpeg(img, side, quality=85))
 
 def thumbnail_url(
     path:Path,    # A photo
@@ -133,47 +136,56 @@ def _rows(self:Review, folders):
         last[decision['name']] = decision
     rows = []
     for name,entry in self.entries.items():
+        row = {k: entry[k] for k in ('name','reason','part','guess','loss')}
         folder = folders.get(name)
-        was = (first[name]['from'] or '.removed') if name in first else folder
-        decided = name in last and folder==(last[name]['to'] or '.removed')
-        known = {k: entry[k] for k in ('reason','part','guess','loss')}
-        is_open = folder is not None and not decided
-        rows.append(dict(known, name=name, folder=folder, was=was or '', decided=decided, open=is_open))
+        row['folder'] = folder
+        row['was'] = folder or ''
+        row['decided'] = False
+        if name in first:
+            row['was'] = first[name]['from'] or '.removed'
+            row['decided'] = folder==(last[name]['to'] or '.removed')
+        row['open'] = folder is not None and not row['decided']
+        rows.append(row)
     return rows
 
 # %% ../../nbs/page/review.ipynb #7d10b004
 @patch
 def _matching(self:Review, rows, view):
     "The rows that pass the filters, in the order asked for; decided ones too"
-    labels = self.ds.labels
+    found = rows
+    for k,field in _filters.items():
+        if view[k]: found = [r for r in found if r[field]==view[k]]
+    if view['order']!='loss': return found
+    position = {label: i for i,label in enumerate(self.ds.labels)}
     def by_label_and_loss(row):
-        position = labels.index(row['was']) if row['was'] in labels else len(labels)
-        return position,-(row['loss'] or 0)
-    def passes(row): return all(view[k] in ('', row[field]) for k,field in _filters.items())
-    found = [r for r in rows if passes(r)]
-    if view['order']=='loss': found.sort(key=by_label_and_loss)
-    return found
+        loss = row['loss'] or 0
+        return position.get(row['was'], len(position)),-loss
+    return sorted(found, key=by_label_and_loss)
 
 @patch
 def _checked_view(self:Review, view, rows):
     "`view` with all its settings; a `DatasetError` on what the page cannot be set to"
-    view = {**self.first_view, **(view if isinstance(view, dict) else {})}
-    allowed = {k: ['', *(r[field] for r in rows)] for k,field in _filters.items()}
+    asked = view if isinstance(view, dict) else {}
+    view = {**self.first_view, **asked}
+    allowed = dict(order=['suspicious','loss'])
+    for k,field in _filters.items(): allowed[k] = ['', *(r[field] for r in rows)]
     for k in ('label','guess'): allowed[k] += self.ds.labels # Right even where no photo of the queue has it
-    allowed['order'] = ['suspicious','loss']
     if view.get('focus'): allowed['focus'] = list(self.entries)
     bad = [k for k in allowed if view[k] not in allowed[k]]
     bad += [k for k in ('page','step') if not isinstance(view.get(k, 0), int)]
-    if bad: raise DatasetError(f'{bad[0]} {str(view[bad[0]])[:40]!r}: no such thing in this queue')
-    return view
+    if not bad: return view
+    value = str(view[bad[0]])[:40]
+    raise DatasetError(f'{bad[0]} {value!r}: no such thing in this queue')
 
 # %% ../../nbs/page/review.ipynb #7d10a013
 def _focus_after(rows, decided):
     "The next open photo after those just decided, else the last of these"
-    last = max((i for i,r in enumerate(rows) if r['name'] in decided), default=-1)
-    for r in rows[last+1:]+rows[:last+1]:
+    n = 0 # Rows up to the last of those
+    for i,r in enumerate(rows):
+        if r['name'] in decided: n = i+1
+    for r in rows[n:]+rows[:n]:
         if r['open']: return r['name']
-    return rows[max(last, 0)]['name']
+    return rows[max(n-1, 0)]['name']
 
 def _focus(rows, view, decided, per_page):
     "Name of the photo that comes into focus; None where there is none"
@@ -205,10 +217,13 @@ def _cell(self:Review, row):
 @patch
 def _neighbours(self:Review, row, label, folders):
     "Up to four photos under `label` that are most like the one of `row`"
+    like = self.entries[row['name']]['like']
     photos = []
-    for name in self.entries[row['name']]['like'].get(label) or []:
-        if not isinstance(name, str) or name==row['name'] or folders.get(name)!=label: continue
-        photos.append(dict(name=name, url=thumbnail_url(self.ds.path/label/name)[0]))
+    for name in like.get(label) or []:
+        is_other = isinstance(name, str) and name!=row['name']
+        if not is_other or folders.get(name)!=label: continue
+        url,_ = thumbnail_url(self.ds.path/label/name)
+        photos.append(dict(name=name, url=url))
         if len(photos)==4: break
     return dict(label=label, photos=photos)
 
@@ -221,11 +236,23 @@ def _facts(self:Review, row, folders):
     label = folder if folder in self.ds.labels else row['was']
     others = [o for o in (entry['guess'], *entry['like']) if o and o!=label]
     near = [self._neighbours(row, o, folders) for o in (label, *others[:1])]
-    facts = {k: entry[k] for k in ('reason','guess','sure','confidence','loss','part')}
-    big = thumbnail_url(self.ds.path/folder/row['name'], 480)[0] if folder else None
-    return {**self._cell(row), **facts, 'near':[o for o in near if o['photos']], 'big':big}
+    facts = self._cell(row)
+    for k in ('reason','guess','sure','confidence','loss','part'): facts[k] = entry[k]
+    facts['near'] = [o for o in near if o['photos']]
+    facts['big'] = None
+    if folder: facts['big'],_ = thumbnail_url(self.ds.path/folder/row['name'], 480)
+    return facts
 
 # %% ../../nbs/page/review.ipynb #7d10b007
+@patch
+def _options(self:Review, rows):
+    "For each filter what it can be set to, each with the number of photos"
+    options = {}
+    for k,field in _filters.items():
+        counts = Counter(r[field] for r in rows if r[field])
+        options[k] = sorted(counts.items())
+    return options
+
 @patch
 def state(self:Review,
     view:dict=None, # `label`, `guess`, `reason`, `part`, `order`, `only`, and `page` or `focus` and `step`
@@ -236,21 +263,30 @@ def state(self:Review,
     rows = self._rows(folders)
     view = self._checked_view(view, rows)
     matching = self._matching(rows, view)
-    shown = [r for r in matching if r['open']] if view['only'] else matching
-    focus = _focus(matching if decided and shown else shown, view, decided, self.per_page)
-    page = next((i//self.per_page for i,r in enumerate(shown) if r['name']==focus), 0)
+    shown = matching
+    if view['only']: shown = [r for r in matching if r['open']]
+    candidates = matching if decided and shown else shown
+    focus = _focus(candidates, view, decided, self.per_page)
+    names = [r['name'] for r in shown]
+    page = names.index(focus)//self.per_page if focus in names else 0
     first = page*self.per_page
     on_page = shown[first:first+self.per_page]
-    options = {}
-    for k,field in _filters.items():
-        counts = Counter(r[field] for r in rows if r[field])
-        options[k] = sorted(counts.items())
-    settings_of_page = dict(labels=self.ds.labels, options=options, view={k: view[k] for k in _default_view})
-    numbers = dict(page=page, pages=math.ceil(len(shown)/self.per_page), n=len(shown), first=first+1)
-    progress = dict(total=len(rows), seen=sum(r['decided'] for r in rows))
     in_focus = [r for r in on_page if r['name']==focus]
-    facts = self._facts(in_focus[0], folders) if in_focus else None
-    return {**settings_of_page, **numbers, **progress, 'cells':[self._cell(r) for r in on_page], 'focus':facts}
+    return dict(
+        # How the page is set
+        labels=self.ds.labels,
+        options=self._options(rows),
+        view={k: view[k] for k in _default_view},
+        # How far the person has come
+        page=page,
+        pages=math.ceil(len(shown)/self.per_page),
+        n=len(shown),
+        first=first+1,
+        total=len(rows),
+        seen=sum(r['decided'] for r in rows),
+        # The photos
+        cells=[self._cell(r) for r in on_page],
+        focus=self._facts(in_focus[0], folders) if in_focus else None)
 
 # %% ../../nbs/page/review.ipynb #7d10a019
 @patch
@@ -282,10 +318,12 @@ def decide(self:Review,
 def _last_step(self:Review):
     "Decisions of the last key press of a person, on photos that are still on disk"
     folders = _folders_by_name(self.ds)
-    by_person = [e for e in self.ds.decisions() if e['by']=='person' and e['name'] in folders]
+    by_person = [e for e in self.ds.decisions() if e['by']=='person']
+    by_person = [e for e in by_person if e['name'] in folders]
     if not by_person: return []
-    mark = re.match(r'review [0-9a-f]{8}:', by_person[-1]['why'])
-    if not mark: return by_person[-1:]
+    last = by_person[-1]
+    mark = re.match(r'review [0-9a-f]{8}:', last['why'])
+    if not mark: return [last]
     return [e for e in by_person if e['why'].startswith(mark[0])]
 
 @patch
@@ -302,7 +340,9 @@ def undo(self:Review)->tuple: # Names that are as before; sentences on what went
 # %% ../../nbs/page/review.ipynb #7d10a021
 def _error_text(e, path):
     "What went wrong, without the path of the dataset; what nobody foresaw goes to the log of the server"
-    if isinstance(e, EyewearError): return str(e).replace(f'{path}{os.sep}', '').replace(str(path), 'the dataset')
+    if isinstance(e, EyewearError):
+        text = str(e).replace(f'{path}{os.sep}', '')
+        return text.replace(str(path), 'the dataset')
     server_log().error('the review failed', exc_info=e)
     return getattr(e, 'strerror', None) or 'something went wrong; the log of the server says what'
 

@@ -3,8 +3,9 @@ import importlib.util, json, os, re, shutil, signal, subprocess, sys
 from pathlib import Path
 import pytest
 from fastai.callback.core import Callback
+from eyewear import cli
 from eyewear.core import DatasetError, EyewearError, read_record, run_dir
-from eyewear.train import error_figures, main, train
+from eyewear.train import error_figures, train
 from tinylearner import TINY, tiny_dataset
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -41,11 +42,11 @@ def change(path, **changes):
     path.write_text(json.dumps(old))
 
 def test_a_training_is_repeated_from_its_record(record_of_a_run, trained, capsys):
-    main(from_record=str(record_of_a_run))
+    cli.train(from_record=str(record_of_a_run))
     assert 'The same again' in capsys.readouterr().out
     assert facts()['weights_sha256'] == trained('cached').facts['weights_sha256']
     change(record_of_a_run, weights_sha256='f'*64)
-    main(from_record=str(record_of_a_run))
+    cli.train(from_record=str(record_of_a_run))
     assert 'Not the same: weights_sha256 ffff' in capsys.readouterr().out
 
 @pytest.mark.parametrize('changes,message', [
@@ -55,7 +56,7 @@ def test_a_training_is_repeated_from_its_record(record_of_a_run, trained, capsys
     (dict(resumed=True), 'stopped and resumed')])
 def test_what_cannot_be_repeated_is_refused(record_of_a_run, changes, message):
     change(record_of_a_run, **changes)
-    with pytest.raises(EyewearError, match=message): main(from_record=str(record_of_a_run))
+    with pytest.raises(EyewearError, match=message): cli.train(from_record=str(record_of_a_run))
 
 def test_another_seed_gives_other_weights(tiny_ds, trained):
     train(tiny_ds, how='head', epochs=2, seed=7, **TINY)

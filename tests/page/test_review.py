@@ -10,7 +10,7 @@ from eyewear.core import DatasetError, EyewearError
 from eyewear.data.dataset import Dataset
 from eyewear.data.journal import columns
 from eyewear.page.review import Review, load_queue, save_queue
-from eyewear.page.widgets import static_folder
+from eyewear.page.assets import static_folder
 from eyewear.cli import clean
 from conftest import comes_true, fetch, jupyterlab, notebook
 
@@ -229,6 +229,10 @@ def test_colab_is_told_to_draw_widgets(ds, monkeypatch):
 @pytest.mark.parametrize('name', sorted(o.name for o in static_folder.glob('*.[jc]s*')))
 def test_page_asks_nothing_of_other_hosts(name):
     assert not re.search(r'https?:|[^:]//\w+\.|@import|url\(', (static_folder/name).read_text(encoding='utf-8'))
+
+def test_review_waits_for_no_model():
+    code = "import sys, eyewear.page.review; sys.exit('onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
 
 # -- eyewear-clean
 

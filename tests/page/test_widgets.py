@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np, pytest
 from PIL import Image
 from eyewear.page.launch import free_port, start_server, stop_server, wait_for_page
-from eyewear.page.widgets import Arrival, PhotoDrop, max_bytes, max_photos, static_folder
+from eyewear.page.assets import static_folder
+from eyewear.page.widgets import Arrival, PhotoDrop, max_bytes, max_photos
 from eyewear.core import PhotoError
 from eyewear.photo import max_pixels, max_side, max_webp, open_photo, stored_side
 from eyewear.predict import Classifier, Prediction
