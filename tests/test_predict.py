@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from eyewear import predict
-from eyewear.core import EyewearError, MissingExtra, PhotoError
+from eyewear.core import EyewearError, PhotoError
 from eyewear.data.folders import find_photos
 from eyewear.photo import resize_for_model
 from eyewear.predict import Classifier, ModelError, find_model, from_array, predict_files
@@ -555,8 +555,7 @@ def test_a_list_among_photos_does_not_stop_them(model, mine, capsys, text, note)
 SCRIPTS = [o for o in entry_points(group='console_scripts') if o.module.startswith('eyewear.')]
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda o: o.name)
 def test_help_names_each_argument(script):
-    try: arguments = [o.replace('_', '-') for o in inspect.signature(script.load()).parameters]
-    except MissingExtra: pytest.skip('the light environment has no fastai')
+    arguments = [o.replace('_', '-') for o in inspect.signature(script.load()).parameters]
     res = subprocess.run([Path(sys.executable).with_name(script.name), '--help'], capture_output=True, text=True)
     assert [o for o in arguments if re.search(rf'^  (--)?{o}\b', res.stdout, re.M)] == arguments
 
