@@ -30,15 +30,33 @@ _faces = ('angryWithFang blank calm cheeky concerned concernedFear contempt cute
 _heads = ('afro bangs bangs2 bantuKnots bun bun2 buns cornrows cornrows2 dreads1 dreads2 flatTop flatTopLong grayBun grayMedium '
     'grayShort hatBeanie hatHip hijab long longBangs longCurly medium1 medium2 mediumBangs2 mohawk noHair1 noHair2 noHair3 '
     'pomp shaved1 shaved2 short1 short2 short3 short4 short5 turban twists twists2').split()
-_peeps = dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(21,9,80), part='accessories',
-    sunglasses=['sunglasses','sunglasses2'], options=dict(maskProbability=0, expressionVariant=_faces, headVariant=_heads))
-_pixels = dict(eyes=((34.5,42,8.5),(65.5,42,8.5)), ears=((13,42),(87,42)), view=(2,2,96), part='glasses')
-_lorelei = dict(eyes=((49,47.5,9),(69.5,46,7)), ears=((28,52),(74,45)), view=(9,6,88), part='glasses',
-    glasses=['variant01','variant03'], sunglasses=['variant02'],
+_peeps = dict( # chkstyle: ignore-node
+    eyes=((58,53,7.5),(75,52.5,6.5)),
+    ears=((37,57),(81,51)),
+    view=(21,9,80),
+    part='accessories',
+    sunglasses=['sunglasses','sunglasses2'],
+    options=dict(maskProbability=0, expressionVariant=_faces, headVariant=_heads))
+_pixels = dict( # chkstyle: ignore-node
+    eyes=((34.5,42,8.5),(65.5,42,8.5)),
+    ears=((13,42),(87,42)),
+    view=(2,2,96),
+    part='glasses')
+_lorelei = dict( # chkstyle: ignore-node
+    eyes=((49,47.5,9),(69.5,46,7)),
+    ears=((28,52),(74,45)),
+    view=(9,6,88),
+    part='glasses',
+    glasses=['variant01','variant03'],
+    sunglasses=['variant02'],
     options=dict(hairVariant=_numbered('variant', 48, 15,16,21,40,41,45),
         skinColor=['#ffffff','#ffe6d1','#f3c9a5','#d9a074','#b57a4c','#94602f'],
         hairColor=['#000000','#2a1a12','#5b3216','#7a1f12','#3b3b46']))
-_personas = dict(eyes=((40.5,45,7),(59.5,45,7)), ears=((25,48),(75,48)), view=(12,9,78), part=None,
+_personas = dict( # chkstyle: ignore-node
+    eyes=((40.5,45,7),(59.5,45,7)),
+    ears=((25,48),(75,48)),
+    view=(12,9,78),
+    part=None,
     options=dict(eyesVariant=['happy','open','sleep','wink']))
 _STYLES = {'open-peeps':_peeps, 'pixel-art':_pixels, 'lorelei':_lorelei, 'personas':_personas}
 STYLES = list(_STYLES)

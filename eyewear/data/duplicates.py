@@ -77,7 +77,7 @@ def _in_blocks(f, n, size):
         results = pool.map(f, blocks)
         return [np.concatenate(o) for o in zip(*results)]
 
-def _cosines_of_waves():
+def _cosine_transform():
     "Matrix [`_waves`, `thumb_side`] of the cosine transform of a row"
     waves = np.arange(_waves)[:,None]
     pixels = np.arange(thumb_side)+.5
@@ -89,7 +89,7 @@ def hashes(
     "Perceptual hashes of each photo and of parts of it"
     low,high = _spans.T
     spans,_ = _weights(low, high, thumb_side, thumb_side)
-    m = (_cosines_of_waves()@spans).reshape(-1, thumb_side)
+    m = (_cosine_transform()@spans).reshape(-1, thumb_side)
     m = m.astype(np.float32)
     def hash_block(rows):
         grey = thumbs[rows]@_lum

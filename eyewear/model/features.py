@@ -34,12 +34,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 # %% ../../nbs/model/features.ipynb #9d6c7a99
 def _keep(path, *arrays):
     "Write `arrays` to `path`, all or none; where there is no space, they are made again next time"
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with open(tmp, 'wb') as f:
-            for o in arrays: np.save(f, o)
-        os.replace(tmp, path)
-    except OSError: tmp.unlink(missing_ok=True)
+    with suppress(OSError), whole_file(path, sync=False) as f:
+        for o in arrays: np.save(f, o)
 
 def _two_copies(img, size):
     "The `square` and the `small` copy of `img` for a network that sees `size` pixels"

@@ -55,7 +55,8 @@ def many(path, n, about=lambda i: {}):
         h = sha256(str(i).encode())
         file = f'cups/cups_{h[:16]}.jpg'
         (ds.path/file).write_bytes(b'x')
-        ds.rows.append(full_row(file=file, label='cups', sha256=h, file_sha256=h, status='ok', group=h[:16], **about(i)))
+        digests = dict(sha256=h, file_sha256=h, group=h[:16])
+        ds.rows.append(full_row(file=file, label='cups', status='ok', **digests, **about(i)))
     ds.save()
     return ds
 

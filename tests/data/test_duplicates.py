@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from eyewear.data import duplicates
 from eyewear.data.dataset import Dataset
-from eyewear.data.duplicates import candidates, group_names, hashes, max_near, near_duplicates, near_limit, near_pairs, thumb
+from eyewear.data.duplicates import candidates, group_names, hashes, thumb
+from eyewear.data.duplicates import max_near, near_duplicates, near_limit, near_pairs
 from eyewear.photo import jpeg
 
 @cache

@@ -42,44 +42,42 @@ def urls(found): return [o.image_url for o in found]
 # -- Bing
 
 @pytest.fixture
-def found_by_bing(host):
+def bing_host(host):
     pytest.importorskip('bing_image_downloader')
     return host
 
-def test_bing_page_after_page(found_by_bing):
-    host = found_by_bing
-    host.found = {'cups': links(90)}
-    host.per_page = 35
+def test_bing_page_after_page(bing_host):
+    bing_host.found = {'cups': links(90)}
+    bing_host.per_page = 35
     found = list(bing('cups', 200))
     assert urls(found) == links(90)
     assert found[3].page_url == 'https://img.test/3.jpg.html' and found[3].title == 'A title & more'
-    assert host.asked['/images/async'] == 4   # Three pages with photos, one without
+    assert bing_host.asked['/images/async'] == 4   # Three pages with photos, one without
 
-def test_bing_is_read_no_further_than_needed(found_by_bing):
-    host = found_by_bing
-    host.found = {'cups': endless}
-    host.per_page = 35
+def test_bing_is_read_no_further_than_needed(bing_host):
+    bing_host.found = {'cups': endless}
+    bing_host.per_page = 35
     assert len(list(islice(bing('cups', 40), 40))) == 40
-    assert host.asked['/images/async'] == 2
+    assert bing_host.asked['/images/async'] == 2
 
 @pytest.mark.parametrize('page', [repeating(links(5)), links(5)])
-def test_bing_ends_where_nothing_new_comes(found_by_bing, page):
-    found_by_bing.found = {'cups': page}
+def test_bing_ends_where_nothing_new_comes(bing_host, page):
+    bing_host.found = {'cups': page}
     assert urls(bing('cups', 500)) == links(5)
-    assert found_by_bing.asked['/images/async'] == 2
+    assert bing_host.asked['/images/async'] == 2
 
 @pytest.mark.parametrize('page', [login, '', '<a class="iusc" m="{&quot;murl&quot;:12}"></a>'])
-def test_bing_pages_without_photos(found_by_bing, page):
-    found_by_bing.found = {'cups': page, 'portrait': page}
+def test_bing_pages_without_photos(bing_host, page):
+    bing_host.found = {'cups': page, 'portrait': page}
     assert list(bing('cups', 5)) == []
     assert not bing_answers()
 
-def test_bing_links_of_all_kinds(found_by_bing):
+def test_bing_links_of_all_kinds(bing_host):
     odd = ['https://img.test/a b.jpg?x=1&y="2"', 'https://img.test/é/写真.jpg', 'ftp://img.test/1.jpg', 'https://img.test/'+'long'*800]
-    found_by_bing.found = {'cups': odd}
+    bing_host.found = {'cups': odd}
     assert urls(bing('cups', 9)) == [odd[0].replace(' ', '%20'), odd[1], odd[3]]
 
-def test_no_network_is_a_sentence(found_by_bing):
+def test_no_network_is_a_sentence(bing_host):
     with urllib_goes_to('127.0.0.1:9'), pytest.raises(SourceError, match='Bing: .*refused'): next(bing('cups', 5))
 
 # -- Openverse
