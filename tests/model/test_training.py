@@ -107,6 +107,7 @@ def test_a_full_disk_costs_the_checkpoints_only(tiny_ds, monkeypatch, capsys):
 
 DISTRIBUTED = '''
 import os, sys
+from pathlib import Path
 from eyewear.core import read_record
 from eyewear.data.dataset import Dataset
 from eyewear.train import train, weights_sha256
