@@ -56,7 +56,7 @@ def features_of(
     ds:Dataset, # Dataset
     files:list, # Some of its photos
 ):              # float32 `[n, d]`, rows of length 1; None without the extra `tutorial`
-    "What a pretrained network makes of each photo"
+    "Features of a pretrained network for each photo"
     try: from eyewear.model.features import photo_features
     except MissingExtra: return None
     return photo_features(ds, files)
@@ -65,25 +65,28 @@ def features_of(
 def find_odd(
     ds:Dataset,      # Dataset
     share:float=.05, # Part of the photos that counts as unlike the others
+    feats=None,      # Features of `ds.whole_files()`, where you have them
 )->dict:             # name -> why, the oddest first; those that a test uses are not among them
     "Photos that are of little use, or like no other here"
-    part = ds.split()
-    files = [f for f in ds.whole_files() if part[f.name]!='test']
+    split = ds.split()
+    whole = ds.whole_files()
+    asked = [i for i,f in enumerate(whole) if split[f.name]!='test']
+    files = [whole[i] for i in asked]
     out = {f.name: reason for f,reason in odd_looks(files).items()}
-    feats = features_of(ds, files)
+    if feats is None: feats = features_of(ds, whole)
     if feats is None: return out
-    like = likeness(feats)
+    like = likeness(feats[asked])
     least_like = like.argsort()[:int(len(files)*share)]
     for i in least_like: out.setdefault(files[i].name, f'like no other here ({like[i]:.2f})')
     return out
 
 # %% ../nbs/02_clean.ipynb #9134975f
 def suspects(
-    ds:Dataset, # Dataset
+    ds:Dataset,      # Dataset
     pairs:list=None, # From `near_duplicates`, where you have them
-)->list:        # Dicts with name, why, reason, part and like, as `Review` takes them
+)->list:             # Dicts with name, why, reason, part and like, as `Review` takes them
     "The photos that a person should look at, as far as can be told without a trained model"
-    part = ds.split()
+    split = ds.split()
     label = {f.name: f.parent.name for f in ds.files()}
     out = {o: ('two labels','the same photo came under two labels') for o in twice_labelled(ds)}
     if pairs is None: pairs = near_duplicates(ds, features_of)
@@ -91,11 +94,12 @@ def suspects(
         if a not in label or b not in label or label[a]==label[b]: continue
         out.setdefault(a, ('two labels',f'a copy of it is called {label[b]}'))
         out.setdefault(b, ('two labels',f'a copy of it is called {label[a]}'))
-    for o,text in find_odd(ds).items(): out.setdefault(o, ('odd',text))
     files = ds.whole_files()
-    like = neighbours(files, features_of(ds, files))
-    return [dict(name=o, reason=kind, why=text, part=part[o], like=like.get(o, {}))
-        for o,(kind,text) in out.items() if part[o]!='test']
+    feats = features_of(ds, files)
+    for o,text in find_odd(ds, feats=feats).items(): out.setdefault(o, ('odd',text))
+    like = neighbours(files, feats)
+    return [dict(name=o, reason=kind, why=text, part=split[o], like=like.get(o, {}))
+        for o,(kind,text) in out.items() if split[o]!='test']
 
 # %% ../nbs/02_clean.ipynb #4536582f
 def clean(

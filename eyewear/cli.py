@@ -28,7 +28,7 @@ def download(
     adult_filter_off:bool=False, # Bing: switch SafeSearch off?
     from_manifest:str=None,      # The same photos again: a dataset's manifest.csv (--from will do)
 ):
-    "Photos of each label into a dataset under $EYEWEAR_HOME"
+    "Fetch photos of each label into a dataset under $EYEWEAR_HOME"
     from eyewear import download as lesson
     from eyewear.data.sources import write_attribution
     asked,folder = (from_manifest,source) if from_manifest else (source,None)
@@ -57,11 +57,11 @@ def serve_review(
 def clean(
     path:str=None,     # Folder of the dataset; the one used last by default
     undo:str=None,     # Take the decision of this number back, or `all`, and do nothing else
-    list:bool=False,   # Print the decisions that hold, and do nothing else
+    list:bool=False,   # Print the decisions in force, and do nothing else
     review:bool=False, # Decide on the photos in question, in the browser
     port:int=8867,     # Port of the review; 0 for any free one
 ):
-    "Take out what is no photo or there twice; undo what was decided; review what is in question"
+    "Remove unreadable files and copies; undo decisions; review photos in doubt"
     from eyewear import clean as lesson
     if undo not in (None,'all') and not undo.isdigit():
         raise EyewearError(f'--undo {undo}: give the number of a decision, or all; --list shows them')
@@ -114,7 +114,7 @@ def interpret(
     n:int=20,      # Photos to list
     share:float=.2 # Part of the photos that the queue may hold
 ):
-    "Rank the labels of the newest dataset by how little models trust them that have not seen them"
+    "Rank the photos of the newest dataset by how little models that have not seen them trust their labels"
     from eyewear import interpret as lesson # First, since it says what to install where fastai is missing
     from eyewear.clean import load_clean,twice_labelled
     from eyewear.data.duplicates import likeness

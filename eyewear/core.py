@@ -92,20 +92,23 @@ def cli(
     return wrapped
 
 # %% ../nbs/00_core.ipynb #b89823f8
-_scripts = 'eyewear.__main__','eyewear.photo','eyewear.page.server' # What `python -m` may start
+_runnable = 'eyewear.__main__','eyewear.photo','eyewear.page.server' # What does something under `python -m`
 
-def _say_what_to_call():
-    "End the process where a module of eyewear was started in place of a command"
+def _started_module():
+    "The module that was started by `python -m`; '' in any other process"
     spec = getattr(sys.modules['__main__'], '__spec__', None)
-    module = spec.name if spec else ''
-    if not module.startswith('eyewear.') or module in _scripts: return
-    from importlib.metadata import entry_points
-    command = module.replace('.', '-')
-    commands = [o.name for o in entry_points(group='console_scripts')]
-    advice = f'run `{command}`' if command in commands else '`python -m eyewear` lists the commands'
-    _exit_with(f'`python -m {module}` does nothing; {advice}')
+    return spec.name if spec else ''
 
-_say_what_to_call()
+def _command_of(module):
+    "What to type in place of `python -m` and the name of a module"
+    from importlib.metadata import entry_points
+    command = module.replace('.', '-') # eyewear.train -> eyewear-train
+    if command in entry_points(group='console_scripts').names: return f'run `{command}`'
+    return '`python -m eyewear` lists the commands'
+
+_started = _started_module()
+if _started.startswith('eyewear.') and _started not in _runnable:
+    _exit_with(f'`python -m {_started}` does nothing; {_command_of(_started)}')
 
 # %% ../nbs/00_core.ipynb #aa0adf0f
 def server_log()->logging.Logger: # Writes to the terminal, whatever a notebook does with its output
@@ -172,8 +175,9 @@ def is_stream(
 
 @contextmanager
 def whole_file(
-    path:Path, # File to write; its folder must exist
-):             # Yields a file for bytes; an `OSError` where it can't be written
+    path:Path,      # File to write; its folder must exist
+    sync:bool=True, # Wait until the disk has it, for what can't be made again?
+):                  # Yields a file for bytes; an `OSError` where it can't be written
     "What is written takes the place of `path` at the end, or nothing does"
     if is_stream(path):
         with open(path, 'ab') as f: yield f
@@ -185,7 +189,7 @@ def whole_file(
         with open(tmp, 'wb') as f:
             yield f
             f.flush()
-            os.fsync(f.fileno())
+            if sync: os.fsync(f.fileno())
         if path.exists(): shutil.copymode(path, tmp)
         os.replace(tmp, path)
     except BaseException:

@@ -36,7 +36,7 @@ def _folds(ds, files, n):
 
 def cross_probs(
     ds:Dataset,      # Photos and their labels
-    learn:Learner,   # Trained by `train`; gives the backbone, not its opinion
+    learn:Learner,   # Trained by `train`; only its backbone and its labels are used
     folds:int=5,     # Parts, each judged by a model that learned from the others
     epochs:int=None, # Of each training; three quarters of the usual ones by default
     files:list=None, # Photos; those of train and valid by default
@@ -90,17 +90,17 @@ def rank_labels(
 def confident_joint(
     y,     # `[n]` labels as numbers
     probs, # Out-of-sample probabilities `[n, labels]`
-)->np.ndarray: # Whole numbers `[labels, labels]`: photos that carry the label of the row, surely show that of the column
-    "Count what photos surely show, by the label they carry (Northcutt, Jiang and Chuang 2021)"
+)->np.ndarray: # `[labels, labels]`: photos with the label of the row, confidently predicted as that of the column
+    "Count the confident predictions for each label, by confident learning (Northcutt, Jiang and Chuang 2021)"
     y = np.asarray(y)
     probs = np.asarray(probs)
     n = probs.shape[1]
-    usual = np.array([probs[y==j,j].mean() if (y==j).any() else 1 for j in range(n)])
-    sure = probs>=usual-1e-6
-    shows = np.where(sure.sum(1)>1, probs.argmax(1), sure.argmax(1))
-    counted = sure.any(1)
+    threshold = np.array([probs[y==j,j].mean() if (y==j).any() else 1 for j in range(n)])
+    confident = probs>=threshold-1e-6
+    predicted = np.where(confident.sum(1)>1, probs.argmax(1), confident.argmax(1))
+    counted = confident.any(1)
     joint = np.zeros((n,n), dtype=int)
-    np.add.at(joint, (y[counted], shows[counted]), 1)
+    np.add.at(joint, (y[counted], predicted[counted]), 1)
     return joint
 
 # %% ../nbs/04_interpret.ipynb #8104c1ba
@@ -109,7 +109,7 @@ def estimate_wrong(
     y,     # `[n]` labels as numbers
     vocab, # Labels
 )->dict:   # 'cups, really plates' -> photos
-    "About how many labels are wrong, for each pair of labels, the largest number first"
+    "Estimate how many labels are wrong, for each pair of labels, the largest number first"
     share = joint/np.maximum(joint.sum(1, keepdims=True), 1)
     photos = share*np.bincount(y, minlength=len(joint))[:,None]
     out = {}
@@ -137,7 +137,7 @@ def add_facts(
     learn:Learner, # Trained on it
     queue:list,    # From `rank_labels`
 )->list:           # The same, with `part`, `loss` and `like` (label -> names of the photos most like it)
-    "What `Review` shows and sorts by, beside what the models say"
+    "Add what `Review` shows and sorts by to each photo of `queue`"
     files = ds.whole_files()
     like = neighbours(files, photo_features(ds, files))
     split = ds.split()
@@ -147,7 +147,7 @@ def add_facts(
 # %% ../nbs/04_interpret.ipynb #13b21666
 def plot_errors(
     figures:dict, # name -> figure of `wilson`, or None
-    title:str='', # What to see
+    title:str='', # Of the plot
 ):
     "Error rates with their 95 % intervals"
     figures = {k:v for k,v in figures.items() if v and v['n']}

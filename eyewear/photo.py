@@ -119,12 +119,14 @@ def _open_image(file, formats):
 def _check_icon(
     data:bytes, # ICO
 ):
-    "Raise `PhotoError` where an icon has a picture inside that is none"
-    for i in range(int.from_bytes(data[4:6], 'little')):
-        start = int.from_bytes(data[18+16*i:22+16*i], 'little')
+    "Raise `PhotoError` where a picture in an icon is much larger than any icon"
+    pictures = int.from_bytes(data[4:6], 'little')
+    for i in range(pictures):
+        offset = data[18+16*i:22+16*i] # The end of an entry of 16 bytes
+        start = int.from_bytes(offset, 'little')
         header = data[start:start+24].ljust(24, b'\0')
-        if header.startswith(b'\x89PNG'): width,height = struct.unpack('>II', header[16:24])
-        else: width,height = struct.unpack('<II', header[4:12])
+        is_png = header.startswith(b'\x89PNG')
+        width,height = struct.unpack_from('>II', header, 16) if is_png else struct.unpack_from('<II', header, 4)
         if max(width, height)<=2*stored_side: continue
         raise PhotoError(f'an icon of {width:,} x {height:,} pixels; at most {stored_side:,} a side are opened here')
 
@@ -187,10 +189,15 @@ def _scale_trns(chunk, header):
     top = {b'\2\0':3, b'\4\0':15}.get(header[8:10]) # Bit depth, and 0 for grey
     if not top or len(chunk)!=14: return chunk
     grey = int.from_bytes(chunk[8:10], 'big')&top
-    body = b'tRNS'+(grey*255//top).to_bytes(2, 'big')
-    return chunk[:4]+body+zlib.crc32(body).to_bytes(4, 'big')
+    scaled = grey*255//top
+    body = b'tRNS'+scaled.to_bytes(2, 'big')
+    checksum = zlib.crc32(body)
+    return chunk[:4]+body+checksum.to_bytes(4, 'big')
 
-def _is_intact(chunk): return zlib.crc32(chunk[4:-4])==int.from_bytes(chunk[-4:], 'big')
+def _is_intact(chunk):
+    "Is the checksum at the end of a chunk right?"
+    checksum = int.from_bytes(chunk[-4:], 'big')
+    return zlib.crc32(chunk[4:-4])==checksum
 
 def _clean_png(
     data:bytes, # PNG
@@ -219,16 +226,18 @@ def _png_profile(
     colour:dict, # Kind -> contents of the chunks about colour
 )->bytes|None:   # ICC profile
     "The profile of a PNG, by the first of its chunks that says one"
-    numbered = _profile_by_number(*colour.get(b'cICP', b'').ljust(4, b'\0')[:4])
+    numbers = colour.get(b'cICP', b'').ljust(4, b'\0')
+    numbered = _profile_by_number(*numbers[:4])
     if numbered: return numbered
     if b'iCCP' in colour:
         try: return zlib.decompressobj().decompress(_compressed_part(b'iCCP', colour[b'iCCP']), _max_profile)
         except zlib.error: return None
     if b'sRGB' in colour or len(colour.get(b'gAMA', b''))!=4: return None
     gamma = int.from_bytes(colour[b'gAMA'], 'big')/1e5
-    has_screen = len(colour.get(b'cHRM', b''))==32
-    white_and_primaries = np.frombuffer(colour[b'cHRM'], '>u4')/1e5 if has_screen else _bt709
-    return _profile(white_and_primaries, 1/gamma) if .1<=gamma<=10 else None
+    if not .1<=gamma<=10: return None
+    white_and_primaries = _bt709
+    if len(colour.get(b'cHRM', b''))==32: white_and_primaries = np.frombuffer(colour[b'cHRM'], '>u4')/1e5
+    return _profile(white_and_primaries, 1/gamma)
 
 # %% ../nbs/00_photo.ipynb #9a1c0e0d
 _bt709 = .3127,.329,.64,.33,.3,.6,.15,.06 # x and y of white, red, green and blue; those of sRGB too
@@ -245,34 +254,47 @@ def _profile(
 )->bytes|None:           # ICC profile; None where the numbers make no sense
     "An ICC profile for a screen with these colours"
     xy = np.asarray(white_and_primaries, float).reshape(4, 2)
+    x,y = xy.T
     try:
-        xyz = np.column_stack([xy[:,0], xy[:,1], 1-xy.sum(1)])/xy[:,1:]
+        xyz = np.column_stack([x, y, 1-(x+y)])/y[:,None]
         white = xyz[0]
         colours = xyz[1:].T
-        gains = np.diag(_bradford@_d50/(_bradford@white)) # An ICC profile is seen under D50
-        adapt = np.linalg.inv(_bradford) @ gains @ _bradford
-        return _icc((adapt @ colours*np.linalg.solve(colours, white)).T, gamma)
+        gains = _bradford@_d50/(_bradford@white) # An ICC profile is seen under D50
+        adapt = np.linalg.inv(_bradford) @ np.diag(gains) @ _bradford
+        shares = np.linalg.solve(colours, white) # Of red, green and blue in white
+        return _icc((adapt@colours*shares).T, gamma)
     except (np.linalg.LinAlgError, FloatingPointError, struct.error, ValueError): return None
 
+# %% ../nbs/00_photo.ipynb #9a1c0e30
 def _fixed(*values):
     "Numbers as ICC writes them: 16 bits before the point, 16 behind it"
-    return struct.pack(f'>{len(values)}i', *(round(float(v)*65536) for v in values))
+    numbers = [round(float(v)*65536) for v in values]
+    return struct.pack(f'>{len(numbers)}i', *numbers)
 
+def _xyz(colour):
+    "X, Y, Z of a colour as ICC writes them"
+    return b'XYZ '+bytes(4)+_fixed(*colour)
+
+def _curve(gamma):
+    "A tone curve as ICC writes it; that of sRGB for None"
+    parameters = [gamma] if gamma else [2.4, 1/1.055, .055/1.055, 1/12.92, .04045]
+    kind = 0 if gamma else 3
+    return b'para'+bytes(4)+struct.pack('>HH', kind, 0)+_fixed(*parameters)
+
+# %% ../nbs/00_photo.ipynb #9a1c0e31
 def _icc(colours, gamma):
     "The bytes of a profile: X, Y, Z of red, green and blue, and one curve for all"
-    curve = _fixed(gamma) if gamma else _fixed(2.4, 1/1.055, .055/1.055, 1/12.92, .04045)
-    curve = b'para'+bytes(4)+struct.pack('>HH', 0 if gamma else 3, 0)+curve
-    tags = [(b'wtpt', b'XYZ '+bytes(4)+_fixed(*_d50))]
+    tags = {b'wtpt': _xyz(_d50)}
     for name,xyz in zip((b'r', b'g', b'b'), colours):
-        tags.append((name+b'XYZ', b'XYZ '+bytes(4)+_fixed(*xyz)))
-        tags.append((name+b'TRC', curve))
+        tags[name+b'XYZ'] = _xyz(xyz)
+        tags[name+b'TRC'] = _curve(gamma)
     table = b''
     end = 132+12*len(tags) # Of the table; the contents follow
-    for name,body in tags:
+    for name,body in tags.items():
         table += name+struct.pack('>II', end, len(body))
         end += len(body)
     head = struct.pack('>I4xI', end, 0x04000000)+b'mntrRGB XYZ '+bytes(12)+b'acsp'+bytes(28)+_fixed(*_d50)+bytes(48)
-    return head+struct.pack('>I', len(tags))+table+b''.join(body for _,body in tags)
+    return head+struct.pack('>I', len(tags))+table+b''.join(tags.values())
 
 # %% ../nbs/00_photo.ipynb #b87c9595
 def _profile_by_number(primaries, transfer, matrix=0, full=1):
@@ -297,8 +319,10 @@ _spaces = dict(RGB='RGB', GRAY='L', CMYK='CMYK') # Of a profile -> mode of Pillo
 def _changes_colours(transform):
     "Does a transform of RGB move any of a few colours by more than two steps?"
     steps = np.arange(0, 256, 51, 'uint8')
-    probe = Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(6, 36, 3))
-    difference = np.asarray(ImageCms.applyTransform(probe, transform), int)-np.asarray(probe)
+    colours = np.stack(np.meshgrid(steps, steps, steps), -1) # 6 x 6 x 6 of them
+    before = Image.fromarray(colours.reshape(6, 36, 3))
+    after = ImageCms.applyTransform(before, transform)
+    difference = np.asarray(after, int)-np.asarray(before)
     return abs(difference).max()>2
 
 @lru_cache(8) # A CMYK profile takes 30 ms
@@ -307,7 +331,8 @@ def _transform(
     mode:str,           # RGB, L, CMYK or LAB
 ):                      # (mode to convert to first, `ImageCmsTransform`), or None where there is nothing to do
     "How colours become those of sRGB, as Chromium has it: relative colours, perceptual where a profile has a table"
-    if not profile and mode!='LAB' or len(profile or b'')>_max_profile: return None
+    if not profile and mode!='LAB': return None
+    if profile and len(profile)>_max_profile: return None
     try:
         source = ImageCms.ImageCmsProfile(_lab if mode=='LAB' else BytesIO(profile))
         first = 'LAB' if mode=='LAB' else _spaces.get(source.profile.xcolor_space.strip())
@@ -327,15 +352,18 @@ def _black_and_white(
     some = img.resize([min(o, 1000) for o in img.size], Image.Resampling.NEAREST)
     values = np.asarray(some, float)
     values = values[np.isfinite(values)]
-    low,high = np.percentile(values, [.1, 99.9]) if len(values) else (0, 1)
+    if not len(values): return 0,1
+    low,high = np.percentile(values, [.1, 99.9])
     for white in (1, 255, 65535):
         if low>-white/16 and white/16<=high<=1.5*white: return 0,white
-    return (low, high) if high>low else (high-1, high)
+    if high>low: return low,high
+    return high-1,high
 
 def _eight_bits(img, black, white):
     "`img` of one channel as 8 bits"
     a = np.nan_to_num(np.array(img, dtype=float), nan=black, posinf=white, neginf=black)
-    return Image.fromarray(((a-black)*(255/(white-black))).clip(0, 255).round().astype('uint8'))
+    grey = (a-black)*(255/(white-black))
+    return Image.fromarray(grey.clip(0, 255).round().astype('uint8'))
 
 # %% ../nbs/00_photo.ipynb #2b9034db
 def _to_srgb(
@@ -359,6 +387,24 @@ def _to_srgb(
     white.paste(opaque, mask=img.getchannel('A'))
     return white
 
+def _reduce_strips(
+    img:Image.Image,    # Fully read
+    profile:bytes|None, # ICC
+    ends:tuple|None,    # As for `_to_srgb`
+    factor:int,         # By which it is reduced
+    rows:int,           # Of a strip, at most
+)->Image.Image:         # RGB
+    "A large `img` as a browser shows it, a strip at a time: a second copy of the whole would take too much memory"
+    rows = max(factor, rows//factor*factor)
+    size = [math.ceil(o/factor) for o in img.size]
+    out = Image.new('RGB', size)
+    for top in range(0, img.height, rows):
+        bottom = min(top+rows, img.height)
+        strip = img.crop((0, top, img.width, bottom))
+        small = _to_srgb(strip, profile, ends).reduce(factor)
+        out.paste(small, (0, top//factor))
+    return out
+
 def _to_small_srgb(
     img:Image.Image,    # Fully read
     profile:bytes|None, # ICC
@@ -366,15 +412,10 @@ def _to_small_srgb(
 )->Image.Image:         # RGB, with no side over `side`
     "`img` made small, as a browser shows it"
     ends = _black_and_white(img) if img.mode.startswith(('I', 'F')) else None
-    factor = max(1, max(img.size)//(2*side)) # By which each strip is reduced
-    rows = max(1, 2**22//img.width)          # Of a strip
+    factor = max(1, max(img.size)//(2*side))
+    rows = max(1, 2**22//img.width)
     if rows>=img.height: out = _to_srgb(img, profile, ends)
-    else:
-        rows = max(factor, rows//factor*factor)
-        out = Image.new('RGB', [math.ceil(o/factor) for o in img.size])
-        for top in range(0, img.height, rows):
-            strip = img.crop((0, top, img.width, min(top+rows, img.height)))
-            out.paste(_to_srgb(strip, profile, ends).reduce(factor), (0, top//factor))
+    else: out = _reduce_strips(img, profile, ends, factor, rows)
     if out is img: out = out.copy()
     out.thumbnail((side,side))
     return out
@@ -413,10 +454,14 @@ def _reduce(
 ):
     "Have a JPEG or a JPEG 2000 decoded at a fraction of its size, where that leaves enough"
     longest = max(img.size)
-    need = [max(math.ceil(o*side/longest), min(o, side//4)) for o in img.size] # A long photo keeps some height
+    need = []
+    for o in img.size:
+        scaled = math.ceil(o*side/longest)
+        need.append(max(scaled, min(o, side//4))) # A long photo keeps some height
     if img.format in ('JPEG', 'MPO'): img.draft(None, need)
     if img.format!='JPEG2000': return
-    possible = min(o//n for o,n in zip(img.size, need)).bit_length()-1
+    factor = min(o//n for o,n in zip(img.size, need))
+    possible = factor.bit_length()-1
     times = min(_halvings(head), max(0, possible))
     img.reduce = times
     left = img.width*img.height>>(2*times)
@@ -437,14 +482,17 @@ def _has_all_scans(data):
     for marker,body,_ in _segments(data):
         if marker in (b'\xc0', b'\xc1', b'\xc2'): components = body[6::3]
         if marker!=b'\xda' or len(body)<4+2*body[0]: continue
-        first,last,bits = body[1+2*body[0]:4+2*body[0]]
-        for component in body[1:1+2*body[0]:2]:
+        end = 1+2*body[0] # Of the list of components, two bytes for each
+        first,last,bits = body[end:end+3]
+        for component in body[1:end:2]:
             for k in range(first, last+1): missing_bits[component,k] = bits&15
-    if not components: return False
-    return all(missing_bits.get((component,k))==0 for component in components for k in range(64))
+    for component in components:
+        if any(missing_bits.get((component,k))!=0 for k in range(64)): return False
+    return bool(components)
 
 # %% ../nbs/00_photo.ipynb #9a1c0e21
-_endings = [bytes(range(k, 255, k)) for k in (5, 7, 11)]+[16*b'\xff\0'] # Varied bits, and nothing but ones
+_endings = [bytes(range(k, 255, k)) for k in (5, 7, 11)] # Varied bits
+_endings.append(16*b'\xff\0')                           # Nothing but ones
 
 def _possible_endings(data):
     "Bytes that could have come next in the last scan of a JPEG"
@@ -627,13 +675,15 @@ def _plain_suffix(
     "The ending of a photo in which every program sees what `open_photo` does"
     try:
         raw = Image.open(BytesIO(data), formats=['JPEG','PNG','WEBP'])
-        if raw.format=='MPO' or raw.mode not in ('RGB','L') or raw.has_transparency_data: return None
-        if max(raw.size)>stored_side or getattr(raw, 'n_frames', 1)>1: return None
+        if raw.format=='MPO' or raw.mode not in ('RGB','L'): return None
+        if raw.has_transparency_data or max(raw.size)>stored_side: return None
+        if getattr(raw, 'n_frames', 1)>1: return None
         no_end = raw.format=='JPEG' and not data.endswith(b'\xff\xd9')
         if raw.format=='PNG' or no_end: raw.load() # Not all programs put up with as much as a browser
         profile = _clean_png(data)[1] if raw.format=='PNG' else raw.info.get('icc_profile')
-        if raw.getexif().get(274, 1)!=1 or _transform(profile, raw.mode): return None # XMP counts here
-        return {'JPEG':'jpg'}.get(raw.format, raw.format.lower())
+        if raw.getexif().get(274, 1)!=1: return None # XMP counts here
+        if _transform(profile, raw.mode): return None
+        return 'jpg' if raw.format=='JPEG' else raw.format.lower()
     except Exception: return None # A format or an EXIF that only `open_photo` puts up with
 
 # %% ../nbs/00_photo.ipynb #72ff3339
@@ -659,8 +709,20 @@ def _tile(src, size=96):
 def _sheet_rows(photos, captions, n):
     "(label or '', photos, captions) of each row of a sheet"
     if isinstance(photos, dict): return [(label, files[:n], []) for label,files in photos.items()]
-    return [('', photos[i:i+n], captions[i:i+n]) for i in range(0, len(photos), n)]
+    rows = []
+    for i in range(0, len(photos), n): rows.append(('', photos[i:i+n], captions[i:i+n]))
+    return rows
 
+def _draw_row(axes, label, files, captions):
+    "A row of a sheet"
+    if label: axes[0].text(-.1, .5, label, ha='right', va='center', transform=axes[0].transAxes)
+    for ax,file in zip(axes, files):
+        img,note = _tile(file)
+        ax.imshow(img)
+        ax.text(48, 48, note, ha='center', va='center', fontsize=7)
+    for ax,caption in zip(axes, captions): ax.text(48, 100, caption, ha='center', va='top', fontsize=7)
+
+# %% ../nbs/00_photo.ipynb #131bb325
 def photo_sheet(
     photos:dict|list,    # label -> photos, a row for each, or only photos: paths, bytes or Pillow images
     captions:list=None,  # A line under each of the photos in a list
@@ -675,13 +737,7 @@ def photo_sheet(
     height = len(rows)*(1+.16*caption_lines)+.4
     fig,axs = plt.subplots(max(len(rows), 1), n, figsize=(n, height), dpi=72, squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set_axis_off()
-    for axes,(label,files,texts) in zip(axs, rows):
-        if label: axes[0].text(-.1, .5, label, ha='right', va='center', transform=axes[0].transAxes)
-        for ax,file in zip(axes, files):
-            img,note = _tile(file)
-            ax.imshow(img)
-            ax.text(48, 48, note, ha='center', va='center', fontsize=7)
-        for ax,text in zip(axes, texts): ax.text(48, 100, text, ha='center', va='top', fontsize=7)
+    for axes,row in zip(axs, rows): _draw_row(axes, *row)
     fig.suptitle(title or 'Which of these do not belong in their row?', fontsize=10)
     plt.close(fig)
     return fig
@@ -694,9 +750,12 @@ def looks(
     grey = img.convert('L')
     grey.thumbnail((256,256))
     a = np.asarray(grey, dtype=np.float32)
-    laplacian = 4*a[1:-1,1:-1]-a[:-2,1:-1]-a[2:,1:-1]-a[1:-1,:-2]-a[1:-1,2:]
+    above_and_below = a[:-2,1:-1]+a[2:,1:-1]
+    left_and_right = a[1:-1,:-2]+a[1:-1,2:]
+    laplacian = 4*a[1:-1,1:-1]-above_and_below-left_and_right
     sharp = float(laplacian.std()) if laplacian.size else 0.
-    return dict(grey=float(a.mean()), sharp=sharp, short=min(img.size), long=max(img.size)/min(img.size))
+    short = min(img.size)
+    return dict(grey=float(a.mean()), sharp=sharp, short=short, long=max(img.size)/short)
 
 # %% ../nbs/00_photo.ipynb #ff568c8d
 def odd_look(
@@ -704,8 +763,9 @@ def odd_look(
 )->str:              # '' where nothing is wrong
     "Why a photo is of little use, as far as can be seen on it"
     found = looks(img)
-    if found['short']<64: return f"tiny ({img.width} x {img.height})"
-    if found['long']>3: return f"very long ({img.width} x {img.height})"
+    size = f'{img.width} x {img.height}'
+    if found['short']<64: return f'tiny ({size})'
+    if found['long']>3: return f'very long ({size})'
     if found['grey']<15: return f"too dark (mean grey {found['grey']:.0f} of 255)"
     if found['sharp']<3: return f"blurred (sharpness {found['sharp']:.1f})"
     return ''
@@ -730,7 +790,8 @@ def _is_small(data):
     "Is it a JPEG as a browser makes it: small, and without the many passes of a progressive one?"
     try: img = Image.open(BytesIO(data), formats=['JPEG'])
     except Exception: return False # `open_photo` says what it is
-    return len(data)<=2**20 and max(img.size)<=stored_side and not img.info.get('progressive')
+    if img.info.get('progressive'): return False
+    return len(data)<=2**20 and max(img.size)<=stored_side
 
 # %% ../nbs/00_photo.ipynb #5a4db00b
 def _open_stdin():

@@ -6,8 +6,8 @@ Docs: https://OWNER.github.io/eyewear/predict.html.md"""
 
 # %% auto #0
 __all__ = ['max_model', 'silence', 'too_long', 'Prediction', 'page_title', 'is_address', 'split_address', 'fetch_model',
-           'find_model', 'check_metadata', 'from_array', 'to_image', 'Classifier', 'check_model', 'in_order',
-           'csv_head', 'csv_row', 'check_out', 'predict_files']
+           'find_model', 'from_array', 'to_image', 'Classifier', 'check_model', 'in_order', 'csv_head', 'csv_row',
+           'check_out', 'predict_files']
 
 # %% ../nbs/00_predict.ipynb #9b3d933c
 import codecs,csv,io,json,math,os,re,sys,time
@@ -235,60 +235,6 @@ def _parse_metadata(metadata, path):
     _check_labels(labels, path)
     _check_resize(metadata, size, path)
     return labels,size,question,threshold
-
-# %% ../nbs/00_predict.ipynb #meta01co
-def _varint(f):
-    "A number of variable length, seven bits a byte"
-    value = 0
-    shift = 0
-    while True:
-        byte = f.read(1)
-        if not byte or shift>63: raise ValueError('it breaks off')
-        value |= (byte[0]&127)<<shift
-        if byte[0]<128: return value
-        shift += 7
-
-def _fields(f, size):
-    "Number and length of each field of a protocol buffer of `size` bytes, with `f` at its start; numbers are left out"
-    while f.tell()<size:
-        field,kind = divmod(_varint(f), 8)
-        if kind==0: _varint(f)
-        elif kind==2:
-            length = _varint(f)
-            end = f.tell()+length
-            if end>size: raise ValueError('it breaks off')
-            yield field,length
-            f.seek(end)
-        else: raise ValueError('not an .onnx file')
-
-def _read_metadata(f, size):
-    "The metadata of the .onnx file `f`; a `ValueError` where it is none"
-    graph = 7  # Of the fields of ModelProto in onnx.proto
-    entry = 14 # A pair of texts
-    found = set()
-    metadata = {}
-    for field,length in _fields(f, size):
-        found.add(field)
-        if field!=entry: continue
-        pair = io.BytesIO(f.read(length))
-        texts = {number: pair.read(n).decode() for number,n in _fields(pair, length)}
-        metadata[texts.get(1, '')] = texts.get(2, '')
-    if graph not in found: raise ValueError('no network in it')
-    return metadata
-
-# %% ../nbs/00_predict.ipynb #meta02co
-def check_metadata(
-    model:Path|str|None=None, # Model file; `find_model` looks for one by default
-)->Path:                      # The model file, absolute
-    "Find a model file and check its metadata without loading it; a `ModelError` where something is wrong"
-    path = find_model(model)
-    try:
-        with open(path, 'rb') as f: metadata = _read_metadata(f, os.path.getsize(path))
-    except (OSError, ValueError) as e:
-        raise ModelError(f'{path}: no model file, '
-            f'or a damaged one ({error_text(e)}); {_make}') from e
-    _parse_metadata(metadata, path)
-    return path
 
 # %% ../nbs/00_predict.ipynb #f9b894a9
 def _to_uint8(a, name):

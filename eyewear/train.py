@@ -67,13 +67,13 @@ def get_learner(
     return learn
 
 # %% ../nbs/03_train.ipynb #c9e2f1cd
-n_views = 2 # Augmented views of each photo of 600, beside the plain one
-n_epochs = dict(fine_tune=7, cached=8, head=30) # Of each way; of the cached one for 600 photos
+n_views = 2 # Augmented views of each photo, beside the plain one, where there are 600 photos
+n_epochs = dict(fine_tune=7, cached=8, head=30) # For each `how`; `cached`: with 600 photos
 
 def times(
     ds:Dataset, # Photos taken out count too, so that a review changes nothing
 )->float:       # 1 for 600 photos and more, up to 4
-    "How many times as often a photo of `ds` is shown as one of 600, so that a training takes as many steps"
+    "Factor for views and epochs of a small dataset, so that its training takes as many steps as one on 600 photos"
     return min(max(600/max(len(ds.rows), 1), 1), 4)
 
 def usual_views(ds): return round(n_views*times(ds))
@@ -149,7 +149,7 @@ def train(
     resume:bool=False, # Go on from the last epoch of a training that was stopped?
     size:int=None,     # Side of the square that the model sees, in pixels; as the backbone wants it by default
 )->Learner:            # Trained; `learn.backbone` and `learn.how` say how
-    "Train a model on the train part of `ds`; what was done stands in the run record"
+    "Train a model on the train part of `ds`; the run record says how"
     backbone,how = _choose_backbone(arch, how, size)
     with explain_missing_folder(ds), reproducible(seed):
         warnings = check_training_set(ds)

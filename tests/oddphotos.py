@@ -167,7 +167,7 @@ def coloured_pngs(img):
         'srgb_gamma1.png': before_pixels(plain, chunk(b'sRGB', b'\0'), gama(1))}
 
 def moving(img):
-    "Four frames, of which the first is `img`"
+    "Four frames, of which the first is `img`; the AVIF has the time in its header, which no test looks at"
     frames = dict(save_all=True, append_images=[img.transpose(Image.Transpose.ROTATE_180)]*3, duration=100)
     kinds = dict(gif={}, png={}, webp=dict(lossless=True),
         avif=dict(quality=95, range='limited')) # Chromium takes all moving AVIFs for limited ones
@@ -181,6 +181,7 @@ def avifs(img):
     return out | {
         'plain.avif': avif,
         'exif6.avif': saved(img, 'AVIF', quality=95, exif=exif(6)),
+        'xmp6.avif': saved(img, 'AVIF', quality=95, xmp=XMP),
         'p3.avif': saved(img, 'AVIF', quality=95, icc_profile=P3)}
 
 def other_formats(img):
@@ -191,6 +192,7 @@ def other_formats(img):
         'hole.gif': saved(img.quantize(100), 'GIF', transparency=7),
         'clear.bmp': saved(img.convert('RGBA'), 'BMP'),
         'plain.webp': saved(img, 'WEBP', quality=95),
+        'xmp6.webp': saved(img, 'WEBP', lossless=True, xmp=XMP),
         'p3.webp': saved(img, 'WEBP', lossless=True, icc_profile=P3),
         'exif6.webp': saved(img, 'WEBP', lossless=True, exif=exif(6)),
         'plain.ico': saved(icon, 'ICO', sizes=[(64, 64)]),

@@ -32,6 +32,13 @@ def photo(n=0, kb=2):
     note = b'photo %d' % n
     return base[:2]+b'\xff\xfe'+(len(note)+2).to_bytes(2, 'big')+note+base[2:]
 
+def dishes(path, n=5):
+    "A folder with `n` photos of cups and as many of plates"
+    for i, label in enumerate(('cups', 'plates')):
+        (path/label).mkdir(parents=True)
+        for j in range(n): (path/label/f'{j}.jpg').write_bytes(photo(100*i+j))
+    return path
+
 upside = Image.Exif()
 upside[274] = 6
 
@@ -144,6 +151,7 @@ def iusc(o):
 
 async def bing(ask):
     "A page of Bing's image search, as bing_image_downloader 1.1.3 reads it"
+    ask.host.bing_asked.append(ask.q)
     found = ask.host.words(ask.q.get('q', ''))
     first = int(ask.q.get('first', 0))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
@@ -170,7 +178,6 @@ async def openverse(ask):
         return await reply(dict(detail='Request was throttled.'), 429, **{'Retry-After': wait})
     host.searched.append(time.monotonic())
     if size>20 or page*size>240: return await reply(dict(detail='Authentication credentials were not provided.'), 401)
-    if not 0<size or not 0<page<=20: return await reply(dict(detail='No such page.'), 400)
     found = host.words(ask.q.get('q', ''))
     if isinstance(found, str): return await ask.send(found.encode(), kind='text/html')
     n = 240 if callable(found) else min(len(found), 240)
@@ -227,7 +234,8 @@ class PhotoHost:
         self.found = {}                # Search words -> links
         self.per_page = None           # Links a page, as asked for by default
         self.rate = 20,60              # Searches, and in how many seconds
-        self.searched = []             # When
+        self.searched = []             # When Openverse was asked
+        self.bing_asked = []           # What Bing was asked for: the parameters of each page
         self.asked = Counter()         # By path, without the query
         self.sent = Counter()
         self.times = defaultdict(list)
@@ -241,7 +249,7 @@ class PhotoHost:
     @property
     def total(self): return sum(self.asked.values())
     def photo(self, n): return photo(n, self.kb[0]+(self.kb[1]-self.kb[0])*(n*7%16)//15)
-    def words(self, q): return self.found.get(q, self.found.get('*', []))
+    def words(self, q): return self.found.get(q, [])
 
     async def _answer(self, ask):
         if ask.path=='/told': return await told(ask)
@@ -292,13 +300,16 @@ class PhotoHost:
         self.loop.call_soon_threadsafe(self.end.set)
         self.thread.join(10)
 
+def urllib_connects(connect):
+    "Let urllib, and with it bing_image_downloader, reach every host by `connect`"
+    class Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+        def https_open(self, request): return self.do_open(connect, request)
+        http_open = https_open
+    urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Handler))
+
 @contextlib.contextmanager
 def urllib_goes_to(netloc):
-    "Let urllib, and with it bing_image_downloader, find every https host at `netloc`"
-    class Here(urllib.request.HTTPSHandler):
-        def https_open(self, req):
-            def connect(host, timeout=5, **_): return http.client.HTTPConnection(netloc, timeout=timeout)
-            return self.do_open(connect, req)
-    urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), Here))
+    "Let urllib find every host at `netloc`"
+    urllib_connects(lambda host, timeout=5, **kwargs: http.client.HTTPConnection(netloc, timeout=timeout))
     try: yield
     finally: urllib.request.install_opener(None)

@@ -1,5 +1,5 @@
 "Lesson 01 against a Bing on loopback, folders of all kinds, and interruptions."
-import http.client, io, os, signal, socket, subprocess, sys, threading, time, urllib.request
+import io, os, re, signal, socket, subprocess, sys, threading, time, urllib.request
 from pathlib import Path
 import pytest
 from PIL import Image
@@ -8,21 +8,14 @@ from eyewear.core import SourceError, sha256
 from eyewear.data import sources
 from eyewear.data.dataset import Dataset
 from eyewear.photo import photo_sheet
-from photohost import PhotoHost, login, photo as jpeg
-
-def dishes(path, n=5):
-    "A folder with `n` photos of cups and as many of plates"
-    for i, label in enumerate(('cups', 'plates')):
-        (path/label).mkdir(parents=True)
-        for j in range(n): (path/label/f'{j}.jpg').write_bytes(jpeg(100*i+j))
-    return path
+from photohost import PhotoHost, dishes, photo as jpeg, urllib_connects, urllib_goes_to
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     "A home of its own, nothing set, and no way out to the network"
     for o in 'SOURCE LIMIT LABELS RUN'.split(): monkeypatch.delenv(f'EYEWEAR_{o}', raising=False)
     monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'home'))
-    install(no_network)
+    urllib_connects(no_network)
     yield tmp_path/'home'
     urllib.request.install_opener(None)
 
@@ -46,23 +39,8 @@ def set_words(monkeypatch, **words): monkeypatch.setattr(dl, 'query_dict', words
 
 def no_network(host, **kwargs): raise OSError(101, 'Network is unreachable')
 
-def install(connect):
-    "All of urllib goes where `connect` says"
-    class To(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-        def https_open(self, request): return self.do_open(connect, request)
-        http_open = https_open
-    urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({}), To))
-
 class Bing(PhotoHost):
-    "A Bing that keeps what it was asked for"
-    def __init__(self):
-        super().__init__()
-        self.searches = []
-
-    async def _answer(self, ask):
-        if ask.path == '/images/async': self.searches.append(ask.q)
-        await super()._answer(ask)
-
+    "A Bing whose photos are found by label"
     def find(self, label, n, bad=()):
         "Let the search for `label` find `n` photos, and answers of the kinds `bad` before them"
         paths = [*(f'/{kind}/{label}.jpg' for kind in bad), *(f'/ok/{label}-{i}.jpg?w=1&h=2' for i in range(n))]
@@ -72,17 +50,10 @@ class Bing(PhotoHost):
         for label in dl.query_dict: self.find(label, n, bad.get(label, ()))
 
 @pytest.fixture
-def bing_host():
+def bing():
     "A Bing that has found nothing yet, and urllib pointed at it"
-    with Bing() as host:
-        install(lambda name, timeout=5, **kwargs: http.client.HTTPConnection(host.netlocs[0], timeout=timeout))
-        yield host
-
-@pytest.fixture
-def bing(bing_host):
-    "The same where the tutorial extra is installed"
     pytest.importorskip('bing_image_downloader')
-    return bing_host
+    with Bing() as host, urllib_goes_to(host.netlocs[0]): yield host
 
 @pytest.fixture
 def full_bing(bing):
@@ -94,21 +65,13 @@ def get(*args, **kwargs): return dl.download(*args, allow=['127.0.0.1'], timeout
 
 # -- Bing
 
-def test_the_seeds_words():
-    assert dl.query_dict == {
-        'glasses': '(man OR woman) portrait glasses',
-        'sunglasses': '(man OR woman) portrait sunglasses',
-        'VR': '(man OR woman) portrait VR headset',
-        'none': "(man OR woman) portrait NOT glasses NOT sunglasses NOT 'VR headset'"}
-    assert dl.eyewear_types == ['glasses', 'sunglasses', 'VR', 'none']
-
 def test_bing(bing, home):
     bing.find_all(glasses=['404', 'html', 'cut'])
     ds = get('bing', 5)
     assert ds.path == home/'bing-5' and ds.source == 'bing' and ds.labels == dl.eyewear_types
     assert ds.counts() == dict.fromkeys(dl.eyewear_types, 5)
-    assert {o['adlt'] for o in bing.searches} == {'on'}
-    assert {o['q'] for o in bing.searches} == set(dl.query_dict.values())
+    assert {o['adlt'] for o in bing.bing_asked} == {'on'}
+    assert {o['q'] for o in bing.bing_asked} == set(dl.query_dict.values())
     for f in ds.files():
         row = ds.row(f.name)
         label = f.parent.name
@@ -123,9 +86,9 @@ def test_bing(bing, home):
 def test_a_second_time_asks_nobody_and_safesearch_is_off_only_when_asked(full_bing):
     first = get('bing', 5)
     off = get('bing', 5, adult_filter_off=True)
-    assert {o['adlt'] for o in full_bing.searches} == {'on', 'off'} and first.path != off.path
+    assert {o['adlt'] for o in full_bing.bing_asked} == {'on', 'off'} and first.path != off.path
     n = full_bing.total
-    install(no_network)
+    urllib_connects(no_network)
     assert get('bing', 5).digest() == first.digest()
     assert full_bing.total == n
 
@@ -135,9 +98,9 @@ def test_fewer_than_asked_for_and_the_same_photo_twice(bing):
     ds = get('bing', 9)
     assert ds.counts() == {'glasses': 3, 'sunglasses': 3, 'VR': 4, 'none': 3}
     assert [o['status'] for o in ds.rows if 'same' in o['image_url']] == ['ok', 'duplicate']
-    n = len(bing.searches)
+    n = len(bing.bing_asked)
     get('bing', 9)
-    assert len(bing.searches) == n  # Bing has no more: not asked again
+    assert len(bing.bing_asked) == n  # Bing has no more: not asked again
 
 @pytest.mark.parametrize('words', [dl.query_dict['VR'], 'diving mask'])
 def test_nothing_found_at_first(full_bing, home, monkeypatch, words):
@@ -154,7 +117,7 @@ def test_other_words(bing):
     bing.find('cups', 5)
     bing.find('VR', 5)
     assert get('bing', 5, ['cups', 'VR']).counts() == {'cups': 5, 'VR': 5}
-    assert {o['q'] for o in bing.searches} == {'cups', dl.query_dict['VR']}
+    assert {o['q'] for o in bing.bing_asked} == {'cups', dl.query_dict['VR']}
 
 def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys):
     old = get('bing', 5)
@@ -168,11 +131,11 @@ def test_changed_words_get_a_folder_of_their_own(full_bing, monkeypatch, capsys)
     assert {r['query'] for r in Dataset(old.path).rows} == set(words.values())
     monkeypatch.setenv('EYEWEAR_SOURCE', 'bing')
     monkeypatch.setenv('EYEWEAR_LIMIT', '5')
-    n = len(full_bing.searches)
+    n = len(full_bing.bing_asked)
     assert get('bing', 5).path == dl.load_dataset().path == new.path
     set_words(monkeypatch, **words)
     assert get('bing', 5).path == old.path
-    assert len(full_bing.searches) == n   # All of it was on disk already
+    assert len(full_bing.bing_asked) == n   # All of it was on disk already
 
 def test_new_labels_in_query_dict(full_bing, monkeypatch):
     old = get('bing', 5)
@@ -181,10 +144,10 @@ def test_new_labels_in_query_dict(full_bing, monkeypatch):
     set_words(monkeypatch, cups='cups', plates='plates')
     new = get('bing', 5)
     assert new.counts() == {'cups': 5, 'plates': 5} and new.path != old.path and not (old.path/'cups').exists()
-    n = len(full_bing.searches)
+    n = len(full_bing.bing_asked)
     set_words(monkeypatch, **words, cups='cups')
     assert get('bing', 5).path == old.path
-    assert {o['q'] for o in full_bing.searches[n:]} == {'cups'}   # One more is added to what is there
+    assert {o['q'] for o in full_bing.bing_asked[n:]} == {'cups'}   # One more is added to what is there
 
 def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     old = dl.download('practice', 4)
@@ -193,11 +156,6 @@ def test_fewer_labels_of_the_practice_portraits(drawn, monkeypatch):
     old.save()
     new = dl.download('practice', 4)
     assert new.path != old.path and 'VR' not in new.labels and Dataset(old.path).labels[2] == 'VR'
-
-def test_no_network():
-    pytest.importorskip('bing_image_downloader')
-    with pytest.raises(SourceError) as e: get('bing')
-    assert 'unreachable' in str(e.value) and '\n' not in str(e.value) and 'SOURCE=practice' in str(e.value)
 
 def test_a_failed_photo_may_come_later(bing):
     bing.find_all(4, none=['404'])
@@ -218,7 +176,7 @@ def test_auto_without_network(drawn, capsys):
 def test_auto_takes_bing_and_keeps_what_it_gave(full_bing, drawn):
     full_bing.find('portrait', 2)
     assert get(limit=5).source == 'bing'
-    install(no_network)
+    urllib_connects(no_network)
     assert get(limit=5).source == 'bing' and not drawn
 
 def test_auto_where_bing_finds_nothing(bing, drawn, capsys):
@@ -226,18 +184,12 @@ def test_auto_where_bing_finds_nothing(bing, drawn, capsys):
     assert get(limit=5).source == 'practice'
     assert 'no photos for glasses' in capsys.readouterr().out
 
-def test_a_login_page_is_no_bing(bing_host):
-    bing_host.find('portrait', 2)
-    assert sources.bing_answers()
-    bing_host.found['portrait'] = login
-    assert not sources.bing_answers()
-
 def test_the_question_is_bounded():
     over = threading.Event()
     def slow(host, **kwargs):
         over.wait(30)
         return no_network(host)
-    install(slow)
+    urllib_connects(slow)
     start = time.monotonic()
     assert not sources.bing_answers(.3) and time.monotonic()-start < 3
     over.set()
@@ -248,17 +200,12 @@ def snapshot(path):
     "What a folder holds, and when it was written"
     return {str(f): (f.stat().st_mtime_ns, f.read_bytes()) for f in sorted(path.rglob('*')) if f.is_file()}
 
-def test_cups_and_plates(mine, home):
+def test_a_folder_is_copied_and_stays_as_it_is(mine, home):
     before = snapshot(mine)
     ds = dl.download(mine)
-    assert ds.counts() == {'cups': 5, 'plates': 5} and ds.source == 'dishes'
     assert ds.path == home/f'dishes-{sha256(str(mine.resolve()).encode())[:6]}'
-    assert {(o['source'], o['image_url']) for o in ds.rows} == {('dishes', f'{o}/{i}.jpg') for o in ('cups', 'plates') for i in range(5)}
-    ds.decide(ds.files()[0].name, None, by='person')
-    (mine/'cups'/'new.jpg').write_bytes(jpeg(77))
-    again = dl.download(str(mine))
-    assert again.counts() == {'cups': 5, 'plates': 5} and len(again.rows) == 11  # One taken out, one new
-    (mine/'cups'/'new.jpg').unlink()
+    names = {f'{o}/{i}.jpg' for o in ('cups', 'plates') for i in range(5)}
+    assert {o['image_url'] for o in ds.rows} == names and {o['source'] for o in ds.rows} == {'dishes'}
     assert snapshot(mine) == before
 
 def test_query_dicts_labels_and_what_is_left_out(tmp_path, capsys):
@@ -289,11 +236,6 @@ def test_what_is_no_photo(tmp_path, capsys):
     dl.download(mine)
     assert capsys.readouterr().out == 'cups/: 1 files left out, they do not end like photos\n'
 
-def test_limit(tmp_path, capsys):
-    ds = dl.download(dishes(tmp_path/'d', 9), limit=4)
-    assert ds.counts() == {'cups': 4, 'plates': 4} and ds.path.name.endswith('-4')
-    assert 'cups/: 4 of 9 photos taken (LIMIT=4)' in capsys.readouterr().out
-
 def killed(): raise RuntimeError('killed')
 def ctrl_c(): os.kill(os.getpid(), signal.SIGINT)
 
@@ -310,17 +252,6 @@ def test_a_copy_that_was_cut_short_goes_on(mine, home, monkeypatch, method, end,
     ds = dl.download(mine)
     assert ds.counts() == {'cups': 5, 'plates': 5} and len(ds.rows) == 10
     assert {(o['status'], o['source']) for o in ds.rows} == {('ok', 'dishes')}
-
-@pytest.mark.parametrize('kwargs, says', [
-    (dict(source='no_such'), 'SOURCE=no_such: neither a folder nor one of auto, practice, bing, openverse'),
-    (dict(labels=['cups', 'spoons']), 'LABELS=cups,spoons: .* has no spoons; it has bowls, cups, plates'),
-    (dict(labels=['cups', 'cups']), 'two labels or more'),
-    (dict(), 'no photos for the label bowls'),
-    (dict(limit=2), 'LIMIT=2')])
-def test_folder_errors(mine, home, kwargs, says):
-    (mine/'bowls').mkdir()
-    with pytest.raises(SourceError, match=says) as e: dl.download(**{'source': mine, **kwargs})
-    assert '\n' not in str(e.value) and not (home/'current.txt').exists()
 
 def test_a_source_whose_name_is_no_text(mine, tmp_path):
     source = os.fsdecode(os.fsencode(tmp_path)+b'/caf\xe9')
@@ -401,14 +332,14 @@ def test_command(mine):
 
 @pytest.mark.parametrize('args, env, says', [
     (['--source', 'no_such'], {}, 'no_such'),
-    (['--source', 'bing'], {}, 'bing: no photos for glasses'),
+    (['--source', 'bing'], {}, 'bing: no photos for glasses .*SOURCE=practice'),
     ([], dict(EYEWEAR_LIMIT='many'), 'LIMIT=many'),
     (['--limit', '-3'], {}, 'LIMIT=-3'),
     (['--source', 'no.csv'], {}, 'no.csv: cannot be read'),
     (['--source', 'practice'], dict(EYEWEAR_HOME=__file__), 'cannot be made')])
 def test_command_errors(args, env, says):
     r = run(*args, **env)
-    assert r.returncode == 2 and says in r.stderr and len(r.stderr.splitlines()) == 1
+    assert r.returncode == 2 and re.search(says, r.stderr) and len(r.stderr.splitlines()) == 1
 
 def test_started_among_the_photos(mine, monkeypatch):
     monkeypatch.delenv('EYEWEAR_HOME')

@@ -1,6 +1,5 @@
 "The model file and fastai's pickle: the same answers, and a file that is whole or not there."
 import json, re, subprocess, sys
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
@@ -161,19 +160,14 @@ def unchanged(toy):
     yield learn
     assert (learn.opt, len(learn.dls.train_ds)) == before and before[1] > 0
 
-@contextmanager
-def small_files():
-    "A limit of 2,000 bytes a file, as on a full disk"
+@pytest.mark.skipif(sys.platform == 'win32', reason='no limit on file sizes there')
+def test_pickle_that_does_not_fit_leaves_nothing(unchanged, tmp_path):
     import resource
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    try: yield
+    try:
+        with pytest.raises(EyewearError, match='a.pkl: cannot be written'): export_pkl(unchanged, tmp_path/'a.pkl')
     finally: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-@pytest.mark.skipif(sys.platform == 'win32', reason='no limit on file sizes there')
-def test_pickle_that_does_not_fit_leaves_nothing(unchanged, tmp_path):
-    path = tmp_path/'a.pkl'
-    with small_files(), pytest.raises(EyewearError, match='a.pkl: cannot be written'): export_pkl(unchanged, path)
     assert not list(tmp_path.glob('*.*'))
 
 LOADER = '''import sys
@@ -181,23 +175,18 @@ from fastai.learner import load_learner
 learn = load_learner(sys.argv[1])
 print(*[learn.predict(f)[0] for f in sys.argv[2:]])'''
 
-def test_pickle_loads_in_a_fresh_process(toy, tmp_path):
+def test_pickle_loads_in_a_fresh_process(toy, unchanged, tmp_path):
     "Classes of the notebook that made it come along"
-    ds, learn = toy
-    files = ds.files()[::9]
+    files = toy[0].files()[::9]
     callback = type('FromTheNotebook', (Callback,), dict(__module__='__main__'))()
-    learn.add_cb(callback)
-    try: path = export_pkl(learn)
-    finally: learn.remove_cb(callback)
-    with learn.no_bar(): want = [learn.predict(f)[0] for f in files]
+    unchanged.add_cb(callback)
+    try: path = export_pkl(unchanged)
+    finally: unchanged.remove_cb(callback)
+    assert list(run_dir().iterdir()) == [path] == [run_dir()/'eyewear-inf.pkl']
+    with unchanged.no_bar(): want = [unchanged.predict(f)[0] for f in files]
     res = subprocess.run([sys.executable, '-c', LOADER, path, *files], capture_output=True, text=True, cwd=tmp_path)
     assert res.returncode == 0, res.stderr
     assert res.stdout.split()[-len(files):] == want and len(set(want)) > 1
-
-def test_pickle_is_all_that_is_written(unchanged):
-    path = export_pkl(unchanged)
-    assert path.name == 'eyewear-inf.pkl'
-    assert list(run_dir().iterdir()) == [path]
 
 # -- The copy for a web host
 

@@ -10,7 +10,7 @@ from badphotos import BAD, MORE_BAD, chunk, gif, noise, picture, png, tags
 from eyewear import photo
 from eyewear.core import PhotoError
 from eyewear.photo import max_side, open_photo, open_small, storable, stored_side
-from oddphotos import SWAPPED, XMP, exif, odd_photos, saved, scene
+from oddphotos import SWAPPED, exif, odd_photos, saved, scene
 
 pytestmark = pytest.mark.filterwarnings('ignore::UserWarning')
 posix = pytest.mark.skipif(os.name != 'posix', reason='pipes, devices and permissions')
@@ -34,7 +34,6 @@ def soon(seconds):
 def odd(name): return opens(odd_photos()[name])
 def pixels(img): return np.asarray(img).astype(int)
 def mean_colour(img): return tuple(int(o) for o in np.asarray(img).reshape(-1, 3).mean(0).round())
-def ramp_of(img): return pixels(img)[..., 0].ravel()
 
 def same(img, want, by=3):
     "Are both of one size, and the pixels as good as equal?"
@@ -88,12 +87,12 @@ def test_red_stays_red(mode, kind, kw):
     r, g, b = mean_colour(opens(picture(kind, (40, 40), mode=mode, **kw)))
     assert r > 240 and g < 15 and b < 15
 
-def test_lab_opens_or_says_no():
+def test_lab_stays_red():
     out = io.BytesIO()
     lab = ImageCms.buildTransform(ImageCms.createProfile('sRGB'), ImageCms.createProfile('LAB'), 'RGB', 'LAB')
     ImageCms.applyTransform(Image.new('RGB', (40, 30), 'red'), lab).save(out, 'TIFF')
-    img = opens(out.getvalue())
-    assert img is None or img.size == (40, 30)
+    r, g, b = mean_colour(opens(out.getvalue()))
+    assert r > 240 and g < 15 and b < 15
 
 GREYS = [(16, 0, b'\x80\0'), (16, 2, b'\x80\0'*3), (16, 4, b'\x80\0\xff\xff'), (16, 6, b'\x80\0'*3+b'\xff\xff'),
     (8, 0, b'\x80'), (8, 4, b'\x80\xff'), (8, 6, b'\x80\x80\x80\xff')]
@@ -101,24 +100,16 @@ GREYS = [(16, 0, b'\x80\0'), (16, 2, b'\x80\0'*3), (16, 4, b'\x80\0\xff\xff'), (
 def test_bit_depths(depth, colour_type, value):
     assert mean_colour(opens(png(6, 5, depth, colour_type, pixels=(b'\0'+value*6)*5))) in [(127,)*3, (128,)*3]
 
-def test_1_bit(): assert mean_colour(opens(picture('PNG', (9, 9), 'white', mode='1'))) == (255,)*3
-def test_deep_png_is_as_dark_as_in_a_browser(): assert mean_colour(odd('dark.png')) < (2, 2, 2)
-
 def grey_tiff(a): return saved(Image.fromarray(a), 'TIFF')
 
-RAMPS = [('f4', 1), ('f4', 255), ('f4', 65535), ('u2', 65535), ('>u2', 65535), ('u2', 255), ('u2', 4095), ('i4', 255),
-    ('i4', 65535), ('i4', 2**31-1), ('f4', 1.2), ('f4', 3e-5), ('f4', 4e9)]
-@pytest.mark.parametrize('kind, top', RAMPS)
-def test_no_photo_is_black_in_silence(kind, top):
-    ramp = np.linspace(0, top, 256).reshape(16, 16)
-    seen = ramp_of(opens(grey_tiff(ramp.astype(kind))))
-    assert abs(seen-np.arange(256)).max() <= (52 if top == 1.2 else 1) and seen[-1] == 255
-
-@pytest.mark.parametrize('shift', [-1000, 1e6])
-@pytest.mark.parametrize('kind', ['i4', 'f4'])
-def test_values_far_out_are_seen(kind, shift):
-    ramp = np.linspace(0, 500, 256).reshape(16, 16)+shift
-    assert abs(ramp_of(opens(grey_tiff(ramp.astype(kind))))-np.arange(256)).max() <= 1
+RAMPS = [('f4', 0, 1), ('f4', 0, 255), ('f4', 0, 65535), ('u2', 0, 65535), ('>u2', 0, 65535), ('u2', 0, 255),
+    ('u2', 0, 4095), ('i4', 0, 255), ('i4', 0, 65535), ('i4', 0, 2**31-1), ('f4', 0, 1.2), ('f4', 0, 3e-5), ('f4', 0, 4e9),
+    ('i4', -1000, -500), ('f4', -1000, -500), ('i4', 10**6, 10**6+500), ('f4', 10**6, 10**6+500)]
+@pytest.mark.parametrize('kind, low, high', RAMPS)
+def test_no_photo_is_black_in_silence(kind, low, high):
+    ramp = np.linspace(low, high, 256).reshape(16, 16)
+    seen = pixels(opens(grey_tiff(ramp.astype(kind))))[..., 0].ravel()
+    assert abs(seen-np.arange(256)).max() <= (52 if high == 1.2 else 1) and seen[-1] == 255
 
 def test_what_is_no_number_changes_no_other():
     ramp = np.linspace(0, 1, 2500).reshape(50, 50).astype('f4')
@@ -128,13 +119,6 @@ def test_what_is_no_number_changes_no_other():
     ramp[3, :2] = 1e30, -1e30
     assert abs(pixels(opens(grey_tiff(ramp)))[10:, :, 0]-255*ramp[10:]).max() <= 1
     assert opens(grey_tiff(np.full((4, 4), np.nan, 'f4'))).size == (4, 4)
-
-@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P'])
-def test_what_is_transparent_is_white(mode):
-    img = Image.new('RGBA', (9, 9), (0, 0, 0, 0)).convert(mode)
-    if mode == 'P': img.putpalette([0, 0, 0])
-    kw = dict(transparency=0) if mode == 'P' else {}
-    assert mean_colour(opens(saved(img, 'PNG', **kw))) == (255,)*3
 
 @pytest.mark.parametrize('depth, row, seen', [(2, b'\x1b', [0, 255, 170, 255]), (4, b'\x01\x2f', [0, 255, 34, 255])])
 def test_transparent_grey_of_few_bits_is_white(depth, row, seen):
@@ -273,15 +257,7 @@ def test_threads_keep_the_warnings_of_others():
     with ThreadPoolExecutor(4) as pool: list(pool.map(opens, [noise('JPEG'), *BAD.values()]*20))
     assert warnings.filters == before
 
-# -- What a browser opens
-
-WHOLE = 'text big_profile text_wrong_sum last_text_wrong_sum density_wrong_sum gamma_wrong_sum time_wrong_sum exif6_wrong_sum'
-WHOLE += ' exif6_last p3_wrong_sum'
-@pytest.mark.parametrize('name', WHOLE.split())
-def test_what_is_beside_the_pixels_spoils_no_png(name):
-    img = scene()
-    if name == 'big_profile': img = opens(saved(img, 'PNG', icc_profile=SWAPPED))
-    assert same(odd(f'{name}.png'), img, .1)
+# -- What a browser opens: all of `odd_photos` beside a browser itself in page/test_widgets.py
 
 NOTES = [(0xe0, b'JFIF\0'), (0xe2, b'ICC_PROFILE\0'), (0xe2, b'ICC_PROFILE\0\1'),
     (0xed, b'Photoshop 3.0\x008BIM\3\xed'), (0xee, b'Adobe')]
@@ -308,36 +284,19 @@ def test_large_jpeg_cut_off_is_no_photo():
     assert opens(whole[:-2]).size == (1024, 768)
     for n in (22, 2000): assert not opens(whole[:-n])
 
-def encoded(v): return np.where(v <= .0031308, v*12.92, 1.055*v**(1/2.4)-.055)
-
 @functools.cache
 def scene_from_p3():
     "The scene in sRGB where its numbers are those of Display P3 with a gamma of 2.2, by the textbook's matrix"
     matrix = np.array([[1.2249, -.2247, 0], [-.042, 1.0419, 0], [-.0197, -.0786, 1.0979]])
-    linear = (np.asarray(scene())/255)**2.2
-    return Image.fromarray((255*encoded((linear @ matrix.T).clip(0, 1))).round().astype('u1'))
+    linear = ((np.asarray(scene())/255)**2.2 @ matrix.T).clip(0, 1)
+    encoded = np.where(linear <= .0031308, linear*12.92, 1.055*linear**(1/2.4)-.055)
+    return Image.fromarray((255*encoded).round().astype('u1'))
 
 IN_P3 = 'p3.jpg p3.png palette_p3.png p3.webp p3.avif gamma_screen.png number_p3.png number_p3.avif'
 @pytest.mark.parametrize('name', IN_P3.split())
 def test_display_p3_becomes_srgb(name):
     assert same(odd(name), scene_from_p3(), 4)
     assert not same(odd(name), scene(), 8)
-
-NO_CHANGE = 'broken_profile.jpg profile_of_grey.jpg screen.png srgb_gamma1.png number_tv.avif number_unknown.avif'
-@pytest.mark.parametrize('name', NO_CHANGE.split())
-def test_profile_that_says_nothing_changes_nothing(name): assert same(odd(name), scene())
-
-def test_gamma_and_grey_profiles():
-    grey = np.asarray(scene().convert('L'))/255
-    want = Image.fromarray(np.repeat((255*encoded(grey)).round().astype('u1')[..., None], 3, -1))
-    assert same(odd('gamma_grey.png'), want, 1)
-    assert same(odd('bright_grey.jpg'), want)
-
-def test_inks_are_seen_by_their_profile():
-    without = pixels(odd('press.jpg'))
-    seen = pixels(odd('press_profile.jpg'))
-    assert np.abs(without-seen).mean() > 10
-    assert np.abs(seen[-30, 130]-without[-30, 130]).max() > 5
 
 def test_srgb_profile_changes_no_pixel_and_costs_nothing():
     plain = saved(scene(1024, 768), 'JPEG')
@@ -350,11 +309,6 @@ def test_srgb_profile_changes_no_pixel_and_costs_nothing():
 def test_profile_is_used_once():
     once = open_photo(odd_photos()['swapped.jpg'])
     assert np.array_equal(open_photo(once), once) and not once.info
-
-def test_xmp_turns_nothing_nor_does_exif_turn_a_webp_as_in_chromium():
-    for name in ('xmp6.jpg', 'exif1_xmp6.jpg', 'exif6.webp'): assert odd(name).size == (160, 120)
-    assert same(odd('exif3_xmp6.jpg'), scene().transpose(Image.Transpose.ROTATE_180))
-    for kind in ('WEBP', 'AVIF'): assert opens(saved(scene(), kind, xmp=XMP)).size == (160, 120)
 
 def test_large_photo_is_made_small():
     assert same(odd('large.jpg'), scene().resize((1024, 768)))
@@ -511,11 +465,8 @@ def test_photo_of_200_megapixels_is_to_be_saved_smaller():
     whole = bytearray(saved(scene(), 'JPEG'))
     at = whole.index(b'\xff\xc0')+5
     whole[at:at+4] = struct.pack('>HH', 12_240, 16_320)
-    limit = 'at most 128,000,000 are opened here; save it smaller first'
-    with pytest.raises(PhotoError, match=f'16,320 x 12,240 pixels; {limit}'): open_photo(bytes(whole))
-    tiff = saved(Image.new('1', (16_320, 12_240)), 'TIFF', compression='tiff_lzw')
-    for data in (png(16_320, 12_240, pixels=b''), tiff):
-        with pytest.raises(PhotoError, match=limit): open_photo(data)
+    limit = '16,320 x 12,240 pixels; at most 128,000,000 are opened here; save it smaller first'
+    with pytest.raises(PhotoError, match=limit): open_photo(bytes(whole))
 
 # -- In a process of its own
 

@@ -95,30 +95,11 @@ def test_links_follow_settings(tmp_path):
             if links.BADGES in links.source(c) or links.INSTALL in links.source(c): c['source'] = []
         assert new == old
 
-def test_links_make_a_lesson_complete():
-    title = dict(cell_type='markdown', id='a', metadata={}, source=['# A\n', '> b'])
-    code = dict(cell_type='code', id='b', metadata={}, execution_count=None, outputs=[], source=['#| default_exp a'])
-    nb = dict(cells=[title, dict(title, id='c'), code])
-    conf = links.settings(ROOT)
-    links.lesson(nb, '01_a.ipynb', conf)
-    assert [c['id'] for c in nb['cells']] == ['a', 'badges', 'c', 'install', 'b']
-    title, badges, prose, install, code = nb['cells']
-    nb['cells'] = [title, install, dict(badges, source=badges['source'][:1]), prose, code]
-    links.lesson(nb, '01_a.ipynb', conf)
-    assert nb['cells'] == [title, badges, prose, install, code]  # those in other places are replaced
-
 def test_address_is_written_by_make_links_alone(tmp_path):
     generated = r'settings\.ini|pyproject\.toml|README\.md|CITATION\.cff|nbs/(0[1-6]\w+|index)\.ipynb|eyewear/[\w/]+\.py'
     files = [f for f in copy(tmp_path).rglob('*') if f.is_file() and OWNER.encode() in f.read_bytes()]
     found = [str(f.relative_to(tmp_path)) for f in files]
     assert not [o for o in found if not re.fullmatch(generated, o)]
-
-def test_readme_maker():
-    code = dict(cell_type='code', source=['#| eval: false\n', '1+1'], outputs=[dict(data={'text/plain': ['2']})])
-    md = links.readme(dict(cells=[dict(cell_type='markdown', source=['# A']), code]))
-    assert md.split('\n\n')[1:] == ['# A', '```python\n1+1\n```', '```\n2\n```\n']
-    page = '[a](b.md) [c](../d.md) [e](https://f.org) [g](#h) <img src="i.png">'
-    assert links.from_root(page) == '[a](nbs/b.md) [c](d.md) [e](https://f.org) [g](#h) <img src="nbs/i.png">'
 
 def test_readme_example_runs(tmp_path, monkeypatch):
     from PIL import Image
@@ -130,21 +111,6 @@ def test_readme_example_runs(tmp_path, monkeypatch):
     env = {}
     exec('\n'.join(setup), env)
     assert eval(ask, env).label == 'glasses'
-
-def test_table_of_lessons_has_their_times(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT/'benchmarks')
-    import lessons
-    def row(lesson, cpu, gpu): return dict(lesson=lesson, cpu=cpu, gpu=gpu)
-    rec = dict(seconds={'01_download': 41.2, '03_train': 130.0}, training=dict(device='cpu'))
-    assert lessons.rows(rec, {}) == [row('01_download', 41.2, None), row('03_train', 130.0, None)]
-    old = {'01_download': row('01_download', 50.0, 12.0), '02_clean': row('02_clean', 33.0, None)}
-    rows = {o['lesson']: o for o in lessons.rows(dict(rec, training=dict(device='cuda:0')), old)}
-    expected = row('01_download', 50.0, 41.2), row('02_clean', 33.0, None), row('03_train', None, 130.0)
-    assert rows == {o['lesson']: o for o in expected}
-    nb = dict(cells=[dict(source=['# A\n', '\n', '> b'])])
-    lines = links.table({f'{o}.ipynb': nb for o in rows}, links.settings(ROOT), rows).splitlines()[-3:]
-    times = [o.split(' | ')[2:4] for o in sorted(lines)]
-    assert times == [['50 s', '41 s'], ['33 s', 'not measured'], ['not measured', '2 min']]
 
 # -- The site
 

@@ -52,7 +52,7 @@ class Dataset(Manifest):
     "A folder of folders of photos, with a manifest and decisions that can be undone"
     def __init__(self,
         path:Path|str,  # Folder that `Dataset.create` has made; a `DatasetError` for any other
-        mend:bool=True, # Put right what a crash or a hand has left? If not, nothing at all is written
+        mend:bool=True, # Repair what a crash or a change by hand has left? If not, nothing at all is written
     ):
         self.path = Path(path)
         self.log = self.path/'decisions.jsonl'
@@ -244,7 +244,7 @@ def add(self:Dataset,
     label:str, # Label it was searched for
     **kwargs   # Other columns of the manifest: source, query, image_url, page_url, title, licence, creator
 )->dict:       # Its row: status `ok`, or `duplicate` where the same bytes stand under this label
-    "Take a photo in; what cannot be opened is stored as it is, for lesson 02 to find"
+    "Add a photo; what cannot be opened is stored as it is, for lesson 02 to find"
     earlier = self._by_url.get((label,kwargs.get('image_url')))
     if earlier and earlier['status']!='missing': return earlier
     return self.append({**self.store(src, label), **kwargs})
@@ -283,7 +283,7 @@ def log_and_move(self:Dataset, name, to, **about):
 @patch
 def decide(self:Dataset,
     name:str,       # Photo
-    to:str|None,    # Label it shall have; `None` takes it out; the one it has keeps it
+    to:str|None,    # New label; `None` removes it; the label that it has keeps it there
     by:str='rule',  # `rule`, `key` or `person`
     why:str='',     # Reason, for whoever reads the log
 )->dict|None:       # The log entry; None where a person has decided otherwise before
@@ -308,7 +308,7 @@ def undo(self:Dataset,
     by=None,         # All decisions by these (`rule`, `key`, `person`) in place of one
     all:bool=False,  # All decisions in place of one?
 )->list:             # The decisions that were undone
-    "Take decisions back, on disk too"
+    "Undo decisions, in the log and on disk"
     if isinstance(by, str): by = [by]
     held = [e for e in self.decisions() if not by or e['by'] in by]
     if n is not None:
@@ -324,7 +324,7 @@ def undo(self:Dataset,
 def replay(self:Dataset,
     log:Path|str, # A `decisions.jsonl` of another dataset
 )->tuple:         # The entries written here, and the names of photos that are not here or whose new label is not
-    "Make the decisions of `log` that hold here too; a second time there is nothing left to do"
+    "Apply the decisions that hold in `log` to this dataset; a second call changes nothing"
     if not Path(log).is_file(): raise DatasetError(f'{log}: no such file; give the decisions.jsonl of a dataset')
     written = []
     missing = []
@@ -342,7 +342,7 @@ _our_name = re.compile(r'(.+)_([0-9a-f]{16})\.\w+') # Label and digits of a phot
 
 @patch
 def mend(self:Dataset):
-    "Put right what a crash or a hand has left"
+    "Repair what a crash or a change by hand has left"
     self._drop_temporary()
     append_line(self.log, '') # Ends a line that was cut off
     log = self._log.read()
@@ -437,7 +437,7 @@ def _add_missing_row(self:Dataset, f):
 # %% ../../nbs/data/dataset.ipynb #7e0d1a41
 @patch
 def _import_dropped(self:Dataset):
-    "Copy in the photos that a hand has put into the folder of a label"
+    "Copy in the photos that somebody has put into the folder of a label"
     self._print_skipped_folders()
     files = []
     for label in self.labels:
@@ -462,7 +462,7 @@ def _print_skipped_folders(self:Dataset):
 
 @patch
 def _import_file(self:Dataset, f, places, rows)->bool: # Is it a whole photo?
-    "Copy `f` in, unless that was done before; `places` of all files that a hand has put there, `rows` by digest"
+    "Copy `f` in, unless that was done before; `places` of all files that somebody has put there, `rows` by digest"
     try:
         data = f.read_bytes()
         same = rows.setdefault(sha256(data), [])
@@ -529,7 +529,7 @@ def _keep_one_file(self:Dataset, name, folders, last):
 parts = dict(train=(0,.6), valid=(.6,.8), test=(.8,1)) # Share of the digests that fall into each part
 
 def _position(group):
-    "A number from 0 to 1 that is as good as random, and always the same for `group`"
+    "A pseudorandom number from 0 to 1, always the same for `group`"
     return int(sha256(str(group).encode())[:8], 16)/2**32
 
 def _part_at(position):
@@ -545,7 +545,7 @@ def _distance(position, part):
 def split_groups(
     groups:dict, # label -> set of group names
 )->tuple:        # group -> part, and sentences on what had to be moved
-    "Part of every group: by its digest, but no label stays without a part where it has three groups"
+    "Assign each group to train, valid or test by its digest; a label with three groups or more gets all three parts"
     out = {}
     for names in groups.values():
         for group in names: out[group] = _part_at(_position(group))

@@ -30,15 +30,33 @@ _faces = ('angryWithFang blank calm cheeky concerned concernedFear contempt cute
 _heads = ('afro bangs bangs2 bantuKnots bun bun2 buns cornrows cornrows2 dreads1 dreads2 flatTop flatTopLong grayBun grayMedium '
     'grayShort hatBeanie hatHip hijab long longBangs longCurly medium1 medium2 mediumBangs2 mohawk noHair1 noHair2 noHair3 '
     'pomp shaved1 shaved2 short1 short2 short3 short4 short5 turban twists twists2').split()
-_peeps = dict(eyes=((58,53,7.5),(75,52.5,6.5)), ears=((37,57),(81,51)), view=(21,9,80), part='accessories',
-    sunglasses=['sunglasses','sunglasses2'], options=dict(maskProbability=0, expressionVariant=_faces, headVariant=_heads))
-_pixels = dict(eyes=((34.5,42,8.5),(65.5,42,8.5)), ears=((13,42),(87,42)), view=(2,2,96), part='glasses')
-_lorelei = dict(eyes=((49,47.5,9),(69.5,46,7)), ears=((28,52),(74,45)), view=(9,6,88), part='glasses',
-    glasses=['variant01','variant03'], sunglasses=['variant02'],
+_peeps = dict( # chkstyle: ignore-node
+    eyes=((58,53,7.5),(75,52.5,6.5)),
+    ears=((37,57),(81,51)),
+    view=(21,9,80),
+    part='accessories',
+    sunglasses=['sunglasses','sunglasses2'],
+    options=dict(maskProbability=0, expressionVariant=_faces, headVariant=_heads))
+_pixels = dict( # chkstyle: ignore-node
+    eyes=((34.5,42,8.5),(65.5,42,8.5)),
+    ears=((13,42),(87,42)),
+    view=(2,2,96),
+    part='glasses')
+_lorelei = dict( # chkstyle: ignore-node
+    eyes=((49,47.5,9),(69.5,46,7)),
+    ears=((28,52),(74,45)),
+    view=(9,6,88),
+    part='glasses',
+    glasses=['variant01','variant03'],
+    sunglasses=['variant02'],
     options=dict(hairVariant=_numbered('variant', 48, 15,16,21,40,41,45),
         skinColor=['#ffffff','#ffe6d1','#f3c9a5','#d9a074','#b57a4c','#94602f'],
         hairColor=['#000000','#2a1a12','#5b3216','#7a1f12','#3b3b46']))
-_personas = dict(eyes=((40.5,45,7),(59.5,45,7)), ears=((25,48),(75,48)), view=(12,9,78), part=None,
+_personas = dict( # chkstyle: ignore-node
+    eyes=((40.5,45,7),(59.5,45,7)),
+    ears=((25,48),(75,48)),
+    view=(12,9,78),
+    part=None,
     options=dict(eyesVariant=['happy','open','sleep','wink']))
 _STYLES = {'open-peeps':_peeps, 'pixel-art':_pixels, 'lorelei':_lorelei, 'personas':_personas}
 STYLES = list(_STYLES)
@@ -46,8 +64,9 @@ STYLES = list(_STYLES)
 # %% ../../nbs/data/draw.ipynb #cff019dc
 @lru_cache
 def _definition(name):
-    "What `dicebear_styles` says of the style `name`"
-    return json.loads(files('dicebear_styles').joinpath(f'{name}.json').read_text('utf-8'))
+    "The definition of the style `name` in `dicebear_styles`"
+    text = files('dicebear_styles').joinpath(f'{name}.json').read_text('utf-8')
+    return json.loads(text)
 
 def credit(
     style:str, # Name of a DiceBear style
@@ -55,7 +74,8 @@ def credit(
     "Who drew `style`, and on what terms"
     about = _definition(style)['meta']
     creator = f"{about['creator']['name']} ({style}, drawn by DiceBear)"
-    return dict(creator=creator, licence=about['license']['name'], page_url=about['license']['url'])
+    licence = about['license']
+    return dict(creator=creator, licence=licence['name'], page_url=licence['url'])
 
 # %% ../../nbs/data/draw.ipynb #445e0b9b
 @lru_cache
@@ -65,13 +85,16 @@ def _style(name):
     return Style(_definition(name))
 
 def warm():
-    "Build all styles: some seconds, once"
+    "Load all styles, which takes some seconds once"
     for o in STYLES: _style(o)
 
 # %% ../../nbs/data/draw.ipynb #70055a25
-_LENSES = dict(round='M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0', oval='M-1.15 0a1.15 .85 0 1 0 2.3 0a1.15 .85 0 1 0-2.3 0',
+_LENSES = dict( # chkstyle: ignore-node
+    round='M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0',
+    oval='M-1.15 0a1.15 .85 0 1 0 2.3 0a1.15 .85 0 1 0-2.3 0',
     square='M-.8-.9H.8Q1.05-.9 1.05-.6V.6Q1.05.9.8.9H-.8Q-1.05.9-1.05.6V-.6Q-1.05-.9-.8-.9Z',
-    wide='M-1.15-.7H1.15Q1.2.8.7.8H-.7Q-1.2.8-1.15-.7Z', aviator='M-1.1-.7Q0-.95 1.1-.7Q1.2.5.4 1.05Q-.2 1.3-.8.7Q-1.2.2-1.1-.7Z',
+    wide='M-1.15-.7H1.15Q1.2.8.7.8H-.7Q-1.2.8-1.15-.7Z',
+    aviator='M-1.1-.7Q0-.95 1.1-.7Q1.2.5.4 1.05Q-.2 1.3-.8.7Q-1.2.2-1.1-.7Z',
     cat='M-1-.45Q0-.7 1.25-.95Q1.3.3.7.75Q0 1-.6.75Q-1.1.4-1-.45Z')
 _FRAMES = ['#111111','#111111','#141a2e','#0d2a5c','#8c1026','#0c3323','#2d1b4e']
 _BRIGHT_FRAMES = ['#c8ccd2','#d9a441','#b3202a','#f4f4f4']
@@ -82,79 +105,120 @@ def _lens(rng, dark, k):
     "SVG of a lens with its frame, radius 1, and the frame's colour and width; nearly black where `dark`"
     width = rng.uniform(.2,.34)
     frame = rng.choice(_FRAMES)
-    path = _LENSES[rng.choice(list(_LENSES))]
-    fill = f'fill="{rng.choice(_DARK)}"' if dark else 'fill="#ffffff" fill-opacity=".14"'
-    if dark and rng.random()<.3: frame = rng.choice(_BRIGHT_FRAMES)
+    shape = rng.choice(list(_LENSES))
+    path = _LENSES[shape]
+    fill = 'fill="#ffffff" fill-opacity=".14"'
+    if dark:
+        fill = f'fill="{rng.choice(_DARK)}"'
+        if rng.random()<.3: frame = rng.choice(_BRIGHT_FRAMES)
     svg = f'<path d="{path}" stroke="#fff" stroke-opacity=".45" stroke-width="{width*1.8}" fill="none"/>'
     svg += f'<path d="{path}" {fill} stroke="{frame}" stroke-width="{width}"/>'
     if dark and k>1.1: svg += _glint
     return svg,frame,width
 
 # %% ../../nbs/data/draw.ipynb #8679b57f
-def _tilt(x1, y1, x2, y2):
+def _tilt(eyes):
     "How far the line from one eye to the other is turned, in degrees"
+    (x1,y1,_),(x2,y2,_) = eyes
     return math.degrees(math.atan2(y2-y1, x2-x1))
 
+def _line(x1, y1, x2, y2, colour, width):
+    "SVG of a straight line"
+    return f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{colour}" stroke-width="{width}"/>'
+
+def _bridge(eyes, k, colour, width):
+    "SVG of the bridge between two lenses, `k` times as large as the eyes"
+    (x1,y1,r1),(x2,y2,r2) = eyes
+    left = f'{x1+r1*k} {y1-r1*.2}'
+    right = f'{x2-r2*k} {y2-r2*.2}'
+    middle = f'{(x1+x2)/2} {(y1+y2)/2-r1*.6}'
+    return f'<path d="M{left}Q{middle} {right}" stroke="{colour}" stroke-width="{r1*width}" fill="none"/>'
+
+# %% ../../nbs/data/draw.ipynb #8679b580
 def _glasses(rng, style, dark):
     "SVG of glasses on the eyes of `style`"
-    (x1,y1,r1),(x2,y2,r2) = style['eyes']
-    tilt = _tilt(x1, y1, x2, y2)
+    eyes = style['eyes']
+    tilt = _tilt(eyes)
     k = rng.uniform(1.02,1.25)
     lens,frame,width = _lens(rng, dark, k)
     out = []
-    for (x,y,r),side,ear in zip(style['eyes'], (-1,1), style['ears']):
-        out.append(f'<path d="M{x+side*r*k} {y-r*.3}L{ear[0]} {ear[1]-2}" stroke="{frame}" stroke-width="{r*width}"/>')
-        out.append(f'<g transform="translate({x} {y})rotate({tilt})scale({side*r*k} {r*k})">{lens}</g>')
-    bridge = f'M{x1+r1*k} {y1-r1*.2}Q{(x1+x2)/2} {(y1+y2)/2-r1*.6} {x2-r2*k} {y2-r2*.2}'
-    out.append(f'<path d="{bridge}" stroke="{frame}" stroke-width="{r1*width}" fill="none"/>')
+    for side,eye,ear in zip((-1,1), eyes, style['ears']):
+        x,y,r = eye
+        ear_x,ear_y = ear
+        outwards = side*r*k
+        out.append(_line(x+outwards, y-r*.3, ear_x, ear_y-2, frame, r*width))
+        out.append(f'<g transform="translate({x} {y})rotate({tilt})scale({outwards} {r*k})">{lens}</g>')
+    out.append(_bridge(eyes, k, frame, width))
     return ''.join(out)
 
 # %% ../../nbs/data/draw.ipynb #e85e9071
+_LIGHT_PLATES = ['#3b4252','#4b3f72','#23606b','#565b66']
+_DARK_PLATES = ['#14161b','#1f2a44','#3a1d5c','#0b3b46']
+
 def _rect(w, h, rx, fill, y=0):
     "SVG of a rectangle around `(0, y)` of half width `w` and half height `h`"
-    return f'<rect x="{-w}" y="{y-h}" width="{2*w}" height="{2*h}" rx="{rx}" {fill}/>'
+    place = f'x="{-w}" y="{y-h}" width="{2*w}" height="{2*h}"'
+    return f'<rect {place} rx="{rx}" {fill}/>'
 
-def _camera(x, y, r, fill): return f'<circle cx="{x}" cy="{y}" r="{r}" {fill} stroke="#888" stroke-width=".4"/>'
+def _cameras(w, h, fill):
+    "SVG of four cameras"
+    out = ''
+    for x in (-.72*w,.72*w):
+        for y in (-.5*h,.5*h):
+            out += f'<circle cx="{x}" cy="{y}" r="{h*.15}" {fill} stroke="#888" stroke-width=".4"/>'
+    return out
 
-def _front(rng, w, h, dark):
-    "What is to be seen on the front of a headset of half width `w` and half height `h`"
-    kind = rng.choice(['visor','cameras','stripe','plain'])
-    plates = ['#3b4252','#4b3f72','#23606b','#565b66'] if dark else ['#14161b','#1f2a44','#3a1d5c','#0b3b46']
-    fill = f'fill="{rng.choice(plates)}"'
-    if kind=='stripe': return _rect(w, h*.22, 0, fill)
-    if kind=='plain': return _rect(w*.3, h*.12, .6, fill)
-    if kind=='cameras': return ''.join(_camera(x*w, y*h, h*.15, fill) for x in (-.72,.72) for y in (-.5,.5))
+def _visor(w, h, fill):
+    "SVG of a visor with a light on it"
+    light = f'M{-w*.6} {-h*.35}H{w*.1}'
     glow = f'stroke="#fff" stroke-opacity=".5" stroke-linecap="round" stroke-width="{h*.14}"'
-    return _rect(w*.86, h*.675, h*.55, fill, -h*.025)+f'<path d="M{-w*.6} {-h*.35}H{w*.1}" {glow}/>'
+    visor = _rect(w*.86, h*.675, h*.55, fill, -h*.025)
+    return f'{visor}<path d="{light}" {glow}/>'
+
+# %% ../../nbs/data/draw.ipynb #e85e9072
+def _front(rng, w, h, dark):
+    "SVG of the front of a headset of half width `w` and half height `h`; a light one where the headset is `dark`"
+    kind = rng.choice(['visor','cameras','stripe','plain'])
+    plate = rng.choice(_LIGHT_PLATES if dark else _DARK_PLATES)
+    fill = f'fill="{plate}"'
+    if kind=='visor': return _visor(w, h, fill)
+    if kind=='cameras': return _cameras(w, h, fill)
+    if kind=='stripe': return _rect(w, h*.22, 0, fill)
+    return _rect(w*.3, h*.12, .6, fill)
 
 # %% ../../nbs/data/draw.ipynb #d7d8eb3a
 _BODIES = ['#f4f4f2','#e3e5e8','#b9bec6','#7d838e','#3a3f48','#1b1c20','#1b1c20','#26344f']
 _STRAPS = ['#17181b','#2c2f36','#55595f','#8d9299','#30405c']
 
+def _box(rng, w, h, corner, colour):
+    "SVG of a headset of half width `w` and half height `h`, without its strap"
+    is_dark = colour[1]<'8'
+    shine = f'fill="#fff" fill-opacity="{.12 if is_dark else .6}"'
+    out = _rect(w+.9, h+.9, corner+.9, 'fill="#0d0d10"')
+    out += _rect(w, h, corner, f'fill="{colour}"')
+    out += _rect(w*.94, h*.11, h*.11, shine, -h*.81)
+    return out+_front(rng, w, h, is_dark)
+
 def _headset(rng, style):
     "SVG of a VR headset over the eyes of `style`"
     (x1,y1,r1),(x2,y2,r2) = style['eyes']
+    x = (x1+x2)/2
+    y = (y1+y2)/2
     r = (r1+r2)/2
-    cx = (x1+x2)/2
-    cy = (y1+y2)/2
     w = math.hypot(x2-x1, y2-y1)/2+r*rng.uniform(1.35,1.75)
     h = r*rng.uniform(1.35,1.75)
-    body = rng.choice(_BODIES)
-    dark = body[1]<'8'
+    colour = rng.choice(_BODIES)
     strap = rng.choice(_STRAPS)
-    tilt = _tilt(x1, y1, x2, y2)+rng.uniform(-3,3)
+    tilt = _tilt(style['eyes'])+rng.uniform(-3,3)
     strap_width = h*rng.uniform(.45,.8)
-    rx = h*rng.choice([.25,.45,.7])
-    has_nose = rng.random()<.4
-    shine = f'fill="#fff" fill-opacity="{.12 if dark else .6}"'
-    out = [f'<path d="M{cx} {cy}L{x} {y-2}" stroke="{strap}" stroke-width="{strap_width}"/>' for x,y in style['ears']]
-    out.append(f'<g transform="translate({cx} {cy})rotate({tilt})">')
-    out.append(_rect(w+.9, h+.9, rx+.9, 'fill="#0d0d10"'))
-    out.append(_rect(w, h, rx, f'fill="{body}"'))
-    out.append(_rect(w*.94, h*.11, h*.11, shine, -h*.81))
-    out.append(_front(rng, w, h, dark))
-    if has_nose: out.append(f'<path d="M{-r*.5} {h+.5}Q0 {h*.35} {r*.5} {h+.5}Z" fill="{strap}"/>')
-    return ''.join([*out, '</g>'])
+    corner = h*rng.choice([.25,.45,.7])
+    shows_nose = rng.random()<.4
+    out = [_line(x, y, ear_x, ear_y-2, strap, strap_width) for ear_x,ear_y in style['ears']]
+    out.append(f'<g transform="translate({x} {y})rotate({tilt})">')
+    out.append(_box(rng, w, h, corner, colour))
+    if shows_nose: out.append(f'<path d="M{-r*.5} {h+.5}Q0 {h*.35} {r*.5} {h+.5}Z" fill="{strap}"/>')
+    out.append('</g>')
+    return ''.join(out)
 
 # %% ../../nbs/data/draw.ipynb #82988ef1
 def render(
@@ -170,66 +234,88 @@ def render(
 # %% ../../nbs/data/draw.ipynb #ceb022f8
 def _colour(rng, low, high):
     "A random colour of lightness `low` to `high`, in per cent"
-    return f'hsl({rng.randrange(360)},{rng.randrange(15,75)}%,{rng.randrange(low,high)}%)'
+    hue = rng.randrange(360)
+    saturation = rng.randrange(15,75)
+    lightness = rng.randrange(low,high)
+    return f'hsl({hue},{saturation}%,{lightness}%)'
+
+def _fade(rng, a, b):
+    "SVG of a background that goes from colour `a` to `b`"
+    stops = f'<stop stop-color="{a}"/><stop offset="1" stop-color="{b}"/>'
+    gradient = f'<linearGradient id="behind" x2="{rng.random():.2f}" y2="1">{stops}</linearGradient>'
+    return gradient+'<rect width="100" height="100" fill="url(#behind)"/>'
 
 def background(rng:random.Random)->str: # SVG elements
     "A background: plain, in two colours, or with something in it"
     a = _colour(rng, 55, 92)
     b = _colour(rng, 45, 92)
     kind = rng.choice(['plain','fade','band','disc'])
-    if kind=='fade':
-        stops = f'<stop stop-color="{a}"/><stop offset="1" stop-color="{b}"/>'
-        fade = f'<linearGradient id="behind" x2="{rng.random():.2f}" y2="1">{stops}</linearGradient>'
-        return fade+'<rect width="100" height="100" fill="url(#behind)"/>'
+    if kind=='fade': return _fade(rng, a, b)
     out = f'<rect x="-50" y="-50" width="200" height="200" fill="{a}"/>'
-    if kind=='band': out += f'<rect y="{rng.randrange(20,75)}" width="100" height="100" fill="{b}"/>'
+    if kind=='band':
+        y = rng.randrange(20,75)
+        out += f'<rect y="{y}" width="100" height="100" fill="{b}"/>'
     if kind=='disc':
-        place = f'cx="{rng.randrange(10,90)}" cy="{rng.randrange(10,70)}" r="{rng.randrange(18,48)}"'
-        out += f'<circle {place} fill="{b}"/>'
+        x = rng.randrange(10,90)
+        y = rng.randrange(10,70)
+        r = rng.randrange(18,48)
+        out += f'<circle cx="{x}" cy="{y}" r="{r}" fill="{b}"/>'
     return out
 
 # %% ../../nbs/data/draw.ipynb #4ac87d80
-def _avatar(rng, label, name):
-    "SVG of a face in style `name`, with the eyewear of `label`, in a square of 100 x 100"
-    from dicebear import Avatar
-    style = _STYLES[name]
-    opts = {'backgroundColor':'#ffffff00', **style.get('options', {}), 'seed':f'{rng.getrandbits(64):x}'}
-    own = style.get(label) if rng.random()<.5 else None
-    if style['part']: opts[f"{style['part']}Probability"] = 100 if own else 0
-    if own: opts[f"{style['part']}Variant"] = rng.choice(own)
-    face = _bare(Avatar(_style(name), opts).to_string())
-    if own or label=='none': return face
-    if label=='VR': return face+_headset(rng, style)
-    return face+_glasses(rng, style, label=='sunglasses')
-
 _extra = re.compile(r'<metadata.*?</metadata>|<clipPath id="clip-.*?</clipPath>| clip-path="url\(#clip-[^"]*"', re.S)
 
 def _bare(svg):
     "The drawing in `svg` without its frame and clipping, 100 wide"
-    body = _extra.sub('', svg[svg.index('>')+1:svg.rindex('</svg>')])
-    width = float(re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1])
-    return f'<g fill="none" transform="scale({100/width})">{body}</g>'
+    start = svg.index('>')+1
+    end = svg.rindex('</svg>')
+    body = _extra.sub('', svg[start:end])
+    width = re.search(r'viewBox="0 0 ([0-9.]+)', svg)[1]
+    return f'<g fill="none" transform="scale({100/float(width)})">{body}</g>'
+
+def _draw_avatar(style, **options):
+    "SVG of what DiceBear draws in `style`, in a square of 100 x 100"
+    from dicebear import Avatar
+    avatar = Avatar(_style(style), options)
+    return _bare(avatar.to_string())
+
+def _face(rng, label, name):
+    "SVG of a face in style `name`, with the eyewear of `label`, in a square of 100 x 100"
+    style = _STYLES[name]
+    part = style['part']
+    options = style.get('options', {})
+    seed = f'{rng.getrandbits(64):x}'
+    own = style.get(label) if rng.random()<.5 else None
+    eyewear = {}
+    if part: eyewear[f'{part}Probability'] = 100 if own else 0
+    if own: eyewear[f'{part}Variant'] = rng.choice(own)
+    face = _draw_avatar(name, backgroundColor='#ffffff00', **options, seed=seed, **eyewear)
+    if own or label=='none': return face
+    if label=='VR': return face+_headset(rng, style)
+    return face+_glasses(rng, style, label=='sunglasses')
 
 # %% ../../nbs/data/draw.ipynb #cd77a1c7
 def person(
-    rng:random.Random, # Where chance comes from
+    rng:random.Random, # Source of everything random
     label:str,         # glasses, sunglasses, VR or none
     style:str,         # One of `STYLES`
     at:float=50,       # Per cent from the left
     k:float=1,         # Times the usual size
 )->str:                # SVG elements
     "A person, a little moved and turned, who wears what `label` says"
-    x,y,w = _STYLES[style]['view']
-    k = k*100/w*rng.uniform(1.08,1.22)
+    left,top,width = _STYLES[style]['view']
+    scale = k*100/width*rng.uniform(1.08,1.22)
     turn = rng.uniform(-4,4)
-    across = -k if rng.random()<.5 else k # Mirrored every other time
-    place = f'translate({at+rng.uniform(-4,4)} {104-k*w/2+rng.uniform(-1,4)})'
-    move = f'rotate({turn})scale({across} {k})translate({-x-w/2} {-y-w/2})'
-    return f'<g transform="{place}{move}">{_avatar(rng, label, style)}</g>'
+    is_mirrored = rng.random()<.5
+    across = -scale if is_mirrored else scale
+    x = at+rng.uniform(-4,4)
+    y = 104-scale*width/2+rng.uniform(-1,4)
+    to_middle = f'translate({-left-width/2} {-top-width/2})'
+    place = f'translate({x} {y})rotate({turn})scale({across} {scale}){to_middle}'
+    return f'<g transform="{place}">{_face(rng, label, style)}</g>'
 
 # %% ../../nbs/data/draw.ipynb #01d091f4
 def thing(rng:random.Random)->str:
-    "SVG of a landscape, a planet or another thing that is nobody"
-    from dicebear import Avatar
+    "SVG of a picture without a person: a landscape, a planet, shapes or an icon"
     name = rng.choice(['landscape','planets','shapes','icons'])
-    return _bare(Avatar(_style(name), dict(seed=f'{rng.getrandbits(64):x}')).to_string())
+    return _draw_avatar(name, seed=f'{rng.getrandbits(64):x}')

@@ -201,7 +201,7 @@ async def _download(self:Fetcher, url, host):
 # %% ../../nbs/data/fetch.ipynb #73734986
 @patch
 async def _wait_for(self:Fetcher, host):
-    "Come back when `host` may be asked again"
+    "Wait until `host` may be asked again"
     while True:
         until,status = self.resting.get(host, (0,''))
         pause = until-time.monotonic()
@@ -274,11 +274,11 @@ class _LabelFetch:
     def room(self):
         "How many more photos to ask for"
         now = time.monotonic()
-        hoped_for = 0
+        expected = 0
         for photo in self.tasks.values():
             waited = now-self.fetcher.asked_at.get(photo.image_url, now)
-            if photo.image_url not in self.fetcher.placed and waited<_patience: hoped_for += 1
-        return min(self.missing-hoped_for, 2*_at_once-len(self.tasks))
+            if photo.image_url not in self.fetcher.placed and waited<_patience: expected += 1
+        return min(self.missing-expected, 2*_at_once-len(self.tasks))
 
     def waiting(self):
         "Is a photo under way that may still count?"
@@ -371,7 +371,7 @@ def get_photos(
     urls,     # Addresses
     **kwargs, # allow, timeout, tries: see `Fetcher`
 )->dict:      # address -> bytes, or the `PhotoError` that says why they did not come
-    "What is at the addresses `urls`"
+    "Fetch what is at the addresses `urls`, without a dataset"
     async def run():
         fetcher = Fetcher(None, 0, **kwargs)
         async def get(url):

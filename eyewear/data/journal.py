@@ -68,7 +68,7 @@ def _sync_folder(path):
 
 # %% ../../nbs/data/journal.ipynb #56c82acf
 def cell(o)->str: # Text without the end of a line
-    "`o` as it stands in a cell"
+    "`o` as text for a cell of a CSV"
     return printable(o).translate(dict.fromkeys(b'\n\r\0', ' '))
 
 def table_line(
@@ -110,7 +110,7 @@ def read_table(
 def is_name(
     name, # What a log or a manifest calls a photo
 )->bool:  # Can it only be a file in the folder that is meant?
-    "Whether `name` is that of a file, and leads nowhere else"
+    "Whether `name` is a plain file name, not a path or a hidden file"
     if not isinstance(name, str) or not name or not name.isprintable(): return False
     return not name.startswith('.') and not set(name) & set('/\\:')
 
@@ -151,7 +151,7 @@ class DecisionLog:
         self.odd = 0          # Lines that are no decisions
 
     def _read_state(self):
-        "What tells a file from one that was changed; None where there is none"
+        "Inode, size and time of the file, which show whether it has changed; None where there is none"
         if not self.path.exists(): return None
         st = os.stat(self.path)
         return st.st_ino,st.st_size,st.st_mtime_ns
@@ -204,7 +204,7 @@ columns = ('file sha256 file_sha256 label source query image_url page_url title 
     'width height bytes status reason group').split()
 
 def _is_replaced(old, new):
-    "Whether the row `old` of a photo knows less than `new`"
+    "Whether the row `new` of a photo takes the place of `old`"
     if 'missing' in (old['status'],new['status']): return True
     return old['source']=='by hand' and new['source']!='by hand'
 
@@ -265,7 +265,7 @@ class Manifest:
         for r in rows: self._add_row(r)
 
     def _add_row(self, row):
-        "Put `row` among the rows, in the place of one that knows less; of two equals the first stays"
+        "Add `row`, or put it in the place of an older one of the same photo; of two equals the first stays"
         name = Path(row['file']).name
         came = row['status'] in ('ok','missing')
         old = self._by_name.get(name) if came else None

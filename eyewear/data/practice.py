@@ -110,7 +110,7 @@ def _copy_of(p, free, same_label):
     p.update(of=(original['label'],original['i']), right=original['right'])
 
 # %% ../../nbs/data/practice.ipynb #946c29f2
-def _near(data, rng):
+def _near_copy(data, rng):
     "A near-duplicate of the photo in `data`: cropped by 5 to 10 %, made smaller, or only compressed again"
     img = Image.open(BytesIO(data))
     w,h = img.size
@@ -161,7 +161,7 @@ def _draw_copy(p, seed, rng):
     "Bytes of the copy at place `p`"
     label,i = p['of']
     data = _draw(dict(p, label=label, i=i, kind='', of=None), seed)
-    return _near(data, rng) if p['kind']=='near_duplicate' else data
+    return _near_copy(data, rng) if p['kind']=='near_duplicate' else data
 
 # %% ../../nbs/data/practice.ipynb #803a7b39
 def practice_photos(

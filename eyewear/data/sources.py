@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/data/sources.html.md"""
 # %% auto #0
 __all__ = ['openverse_api', 'openverse_pace', 'parse_bing', 'bing', 'bing_answers', 'openverse_words', 'openverse', 'is_manifest',
            'manifest_photos', 'replay', 'source_names', 'choose_labels', 'draw_practice', 'search', 'Plan', 'plan',
-           'check_source', 'dataset_dir', 'dataset_path', 'plain', 'link', 'write_attribution']
+           'check_source', 'dataset_dir', 'dataset_path', 'markdown_text', 'markdown_link', 'write_attribution']
 
 # %% ../../nbs/data/sources.ipynb #9bde5999
 import html,json,os,re,threading,time,urllib.parse,urllib.request
@@ -22,7 +22,7 @@ from ..core import SourceError,home,label_problem,need,printable,sha256,write_fi
 from .dataset import Dataset,read_marks
 from .fetch import Found,browser,fetch,first_failure
 from .folders import check_gone,check_labels,files_below,folder_name,follow,is_list,is_web
-from .folders import match_labels,own_photos,source_name,source_path,why_gone
+from .folders import match_labels,own_photos,reason_gone,source_name,source_path
 from .journal import Manifest,read_head,read_table
 
 # %% ../../nbs/data/sources.ipynb #68f39331
@@ -164,19 +164,13 @@ def openverse(
         if page>=answer.get('page_count', 0): return
 
 # %% ../../nbs/data/sources.ipynb #089d68d0
-def _manifest_rows(path):
-    "The rows of a `manifest.csv`; none where `path` is no manifest"
-    if not is_list(path): return []
-    try:
-        if not {'label','image_url','sha256','source'}<=set(read_head(path)): return []
-        return read_table(Path(path))[1]
-    except OSError: return []
-
 def is_manifest(
     path:Path, # Any path; need not exist
-)->bool:       # Does a dataset keep its photos in it?
-    "Whether `path` is a list as each dataset has it"
-    return bool(_manifest_rows(path))
+)->bool:
+    "Whether `path` is a list with the columns that every manifest has"
+    if not is_list(path): return False
+    try: return {'label','image_url','sha256','source'}<=set(read_head(path))
+    except OSError: return False
 
 # %% ../../nbs/data/sources.ipynb #81b5468c
 _trust = 'is this manifest from someone you trust?'
@@ -222,12 +216,12 @@ def manifest_photos(
     folder:Path=None, # A copy of the folder that the photos were in, where they were in one
 )->dict:              # label -> list of `Found`
     "The photos of a manifest by the label they came under, each with the digest that it must have"
-    rows = _manifest_rows(path)
+    rows = read_table(Path(path))[1] if is_manifest(path) else []
     for r in rows:
         problem = label_problem(r['label'])
         label = repr(r['label'][:100])
         if problem: raise SourceError(f'{path}: the label {label} {problem}; {_trust}')
-    rows = [r for r in rows if r['sha256'] and r.get('reason')!=why_gone]
+    rows = [r for r in rows if r['sha256'] and r.get('reason')!=reason_gone]
     if not rows: raise SourceError(f'{path}: the manifest of a dataset without photos')
     drawn = _draw_again(rows)
     files = _files_by_address(folder) if folder else None
@@ -433,7 +427,7 @@ def dataset_path(
     return own
 
 # %% ../../nbs/data/sources.ipynb #88e3f8f5
-def plain(
+def markdown_text(
     text:str,  # From a stranger
     n:int=120, # Characters kept
 )->str:        # Markdown that shows just these characters
@@ -443,15 +437,15 @@ def plain(
     if len(text)>n: text = text[:n]+'…'
     return re.sub(r'([\\`*_{}\[\]<>()#|~!&@:])', r'\\\1', text)
 
-def link(
+def markdown_link(
     text:str, # What to show
     url:str,  # Where it leads
 )->str:       # Markdown
     "A link, where `url` is an address of the web"
     try: scheme = urllib.parse.urlsplit(url).scheme
     except ValueError: scheme = ''
-    if scheme not in ('http','https'): return plain(text)
-    return f'[{plain(text)}]({urllib.parse.quote(url, safe=":/?#@!$&*+,;=%~")})'
+    if scheme not in ('http','https'): return markdown_text(text)
+    return f'[{markdown_text(text)}]({urllib.parse.quote(url, safe=":/?#@!$&*+,;=%~")})'
 
 # %% ../../nbs/data/sources.ipynb #52ca78ff
 _head = '''# Attribution
@@ -466,22 +460,22 @@ Nobody said that these {n} photos may be passed on. They may be looked at and le
 def _credit(row):
     "The line for a photo"
     name = Path(row['file']).name
-    title = link(row['title'] or name, row['page_url'] or row['image_url'])
-    return f"- {title} by {plain(row['creator']) or 'unknown'} ({name})"
+    title = markdown_link(row['title'] or name, row['page_url'] or row['image_url'])
+    return f"- {title} by {markdown_text(row['creator']) or 'unknown'} ({name})"
 
 def _credits(rows):
     "Lines for photos, by source and licence"
     def key(r): return r['source'] or 'unknown source',r['licence'] or 'no licence known'
     for (source,licence),group in groupby(sorted(rows, key=key), key):
-        yield f'\n### {plain(source)}: {plain(licence)}\n'
+        yield f'\n### {markdown_text(source)}: {markdown_text(licence)}\n'
         yield from map(_credit, group)
 
 def _drawn_credits(rows):
     "A line for each style of drawn portraits"
     styles = Counter((r['creator'],r['licence'],r['page_url']) for r in rows)
     for (creator,licence,url),n in sorted(styles.items()):
-        title = link(creator or 'unknown', url)
-        yield f'- {n} portraits: {title}, {plain(licence)}'
+        title = markdown_link(creator or 'unknown', url)
+        yield f'- {n} portraits: {title}, {markdown_text(licence)}'
 
 # %% ../../nbs/data/sources.ipynb #1227786a
 def write_attribution(

@@ -31,7 +31,7 @@ def _runs_on(code, major, minor):
     return built_for<=10*major+minor and (kind=='compute' or built_for//10==major)
 
 @functools.cache
-def has_gpu()->bool: # Where there is one that cannot be used, a line says so, once
+def has_gpu()->bool: # Prints one line where there is a GPU that cannot be used
     "Is there a GPU that this torch was built for?"
     if not torch.cuda.is_available(): return False
     major,minor = torch.cuda.get_device_capability()
@@ -59,10 +59,10 @@ def lite0(
 _imagenet = [.485,.456,.406],[.229,.224,.225]
 _half = [.5]*3,[.5]*3
 
-def _known(name, stats, nf): return SimpleNamespace(name=name, stats=stats, early=7, nf=nf, size=224)
+def _backbone(name, stats, nf): return SimpleNamespace(name=name, stats=stats, early=7, nf=nf, size=224)
 
-_torchvision = [_known(o, _imagenet, 512) for o in ('resnet18','resnet34')]
-backbones = {o.name: o for o in (*_torchvision, _known('tf_efficientnet_lite0', _half, 1280))}
+_torchvision = [_backbone(o, _imagenet, 512) for o in ('resnet18','resnet34')]
+backbones = {o.name: o for o in (*_torchvision, _backbone('tf_efficientnet_lite0', _half, 1280))}
 
 # %% ../../nbs/model/backbone.ipynb #bbb10214
 class Body(nn.Module):
@@ -90,7 +90,7 @@ def _timm(name, pretrained=True):
 
 # %% ../../nbs/model/backbone.ipynb #330a2c3a
 def _from_timm(name):
-    "What must be known of timm's `name`"
+    "The backbone that timm calls `name`"
     choose = f'choose one of {", ".join(backbones)}'
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, [*backbones, *timm.list_models()], 3)

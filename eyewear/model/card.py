@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from ..core import *
 from ..data.dataset import Dataset
-from ..data.sources import plain
+from ..data.sources import markdown_text
 
 # %% ../../nbs/model/card.ipynb #9046f83e
 def _figures(rec):
@@ -59,9 +59,9 @@ def _data(ds, rec):
     rows = [ds.row(f.name) for f in ds.files()]
     splits = Counter(ds.split().values())
     terms = Counter((r['source'] or 'not known', r['licence'] or 'none known') for r in rows)
-    labels = ', '.join(f'{n} {plain(label)}' for label,n in ds.counts().items())
+    labels = ', '.join(f'{n} {markdown_text(label)}' for label,n in ds.counts().items())
     out = [f'{len(rows)} photos: {labels}. Digest of photos and labels: `{ds.digest()}`.', '']
-    term_rows = [[plain(source), plain(licence), n] for (source,licence),n in sorted(terms.items())]
+    term_rows = [[markdown_text(source), markdown_text(licence), n] for (source,licence),n in sorted(terms.items())]
     out += _table(['source','licence','photos'], term_rows)
     parts = ', '.join(f'{splits[o]} {o}' for o in ('train','valid','test'))
     out += ['', f'Parts: {parts}; near-duplicates are in the same part.']
@@ -88,7 +88,7 @@ def _errors(ds, rec):
     if left_out: out += ['', f'{left_out} test photos that should not be in the data at all are not counted.']
     rows = []
     for label,o in (rec.get('per_label') or {}).items():
-        rows.append([plain(label), _per_cent(o.get('precision')), _per_cent(o.get('recall')), o.get('n', '')])
+        rows.append([markdown_text(label), _per_cent(o.get('precision')), _per_cent(o.get('recall')), o.get('n', '')])
     if rows: out += ['', *_table(['label','precision','recall','photos'], rows)]
     return out
 
@@ -121,7 +121,7 @@ def _limits(ds, rec):
         interval = f"{f['low']:.1%} to {f['high']:.1%} (95 %)"
         out.append(f"An error of {f['error']:.1%}, measured on {f['n']} photos, means {interval}: "
             'two models that differ by less cannot be told apart with so few.')
-    rare = [plain(label) for label,k in ds.counts().items() if k<50]
+    rare = [markdown_text(label) for label,k in ds.counts().items() if k<50]
     if rare: out.append(f'Fewer than 50 photos in all: {", ".join(rare)}. Their figures are rough.')
     return [f'- {o}' for o in out]
 
@@ -143,7 +143,7 @@ def _repeat(ds, rec):
     return [*out, '', 'The run record `summary.json` lies beside the model, and inside it, under `record`.']
 
 # %% ../../nbs/model/card.ipynb #4303af21
-def _labels(ds, rec): return ', '.join(plain(label) for label in rec.get('labels') or ds.labels)
+def _labels(ds, rec): return ', '.join(markdown_text(label) for label in rec.get('labels') or ds.labels)
 
 def _use(ds, rec):
     "What it is for, and how to call it"

@@ -17,7 +17,7 @@ from ..predict import Classifier,check_out,csv_head,csv_row
 
 # %% ../../nbs/model/cluster.ipynb #5aa439d5
 class Worker:
-    "A model file in a process of its own: names in, rows out"
+    "Classify batches of photos in a process of its own"
     def __init__(self,
         model:bytes, # Contents of the model file
         folder:str,  # Folder that names are relative to
@@ -90,7 +90,7 @@ def _finished(
     return names
 
 # %% ../../nbs/model/cluster.ipynb #ff8c4f85
-ray_env = dict( # Reports to nobody, and says only what went wrong
+ray_env = dict( # No usage statistics, and errors only
     RAY_USAGE_STATS_ENABLED='0', RAY_BACKEND_LOG_LEVEL='fatal', RAY_DATA_LOG_LEVEL='ERROR')
 
 def _check_host(address):
@@ -101,7 +101,7 @@ def start_ray(
     address:str|None=None, # Of a Ray cluster; this machine alone by default
     workers:int=0,         # Processes; one for each core by default
 ):
-    "Join Ray at `address`, or start it here with a place for each worker and one for the writing"
+    "Join Ray at `address`, or start it here with a CPU for each worker and one for the writer"
     import ray
     settings = dict(address=address)
     if not address: settings = dict(address='local', num_cpus=(workers or os.cpu_count())+1, include_dashboard=False)
@@ -112,7 +112,7 @@ def start_ray(
 
 # %% ../../nbs/model/cluster.ipynb #68b7c370
 def _blocks(files, n):
-    "Arrow tables with a column `file`, some four for each of `n` workers, at most 256 names each"
+    "Arrow tables with a column `file`, about four for each of `n` workers, at most 256 names each"
     import pyarrow as pa
     size = min(256, len(files)//(4*n)+1)
     names = [os.fsencode(o) for o in files] # Names may hold bytes that are no text, which Arrow's text refuses

@@ -8,7 +8,13 @@ Docs: https://OWNER.github.io/eyewear/model/explain.html.md"""
 __all__ = ['label_colours', 'linear_head', 'heat_maps', 'plot_heat', 'project', 'plot_map']
 
 # %% ../../nbs/model/explain.ipynb #d75fcb27
-from fastai.vision.all import *
+import math
+
+import matplotlib.pyplot as plt,numpy as np,torch,torch.nn.functional as F
+from fastai.layers import Flatten
+from fastai.learner import Learner
+from torch import Tensor,nn
+
 from ..core import DatasetError,EyewearError
 from ..photo import open_photo,resize_for_model
 
@@ -17,8 +23,8 @@ def _is_average_pool(layer): return isinstance(layer, nn.AdaptiveAvgPool2d) and 
 
 def linear_head(
     head:nn.Module, # What comes after the body
-)->tuple|None:      # Weights `[labels, d]` and constants `[labels]`; None for any other head
-    "A head of average pool, batch norm, dropout and one linear layer, as the one linear layer that it is at inference"
+)->tuple|None:      # Weights `[labels, d]` and bias `[labels]`; None for any other head
+    "Fold a head of average pool, batch norm, dropout and a linear layer into one linear layer, as at inference"
     layers = [o for o in head.modules() if not list(o.children())]
     if len(layers)<2: return None
     pool,*between,linear = layers
@@ -39,7 +45,7 @@ def heat_maps(
     learn:Learner, # Trained by `train`
     files:list,    # Photos
 )->torch.Tensor:   # `[n, labels, h, w]`: the mean of each map plus the bias is the logit of its label
-    "The share of each place of each photo in the answer, for each label"
+    "Class activation maps: what each place of each photo adds to the logit of each label"
     body = learn.model[0].eval()
     linear = linear_head(learn.model[1])
     if linear is None: raise EyewearError('this head is not average pool and one linear layer: it has no exact heat map')
@@ -54,7 +60,7 @@ def plot_heat(
     maps=None,     # From `heat_maps`, where you have them
     n:int=8,       # How many to show, at most
 ):
-    "Photos with what speaks for the answer of the model on top"
+    "Photos with the class activation map of the predicted label on top"
     files = files[:n]
     maps = heat_maps(learn, files) if maps is None else maps[:n]
     bias = linear_head(learn.model[1])[1].cpu()

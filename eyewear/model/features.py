@@ -34,12 +34,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 # %% ../../nbs/model/features.ipynb #9d6c7a99
 def _keep(path, *arrays):
     "Write `arrays` to `path`, all or none; where there is no space, they are made again next time"
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with open(tmp, 'wb') as f:
-            for o in arrays: np.save(f, o)
-        os.replace(tmp, path)
-    except OSError: tmp.unlink(missing_ok=True)
+    with suppress(OSError), whole_file(path, sync=False) as f:
+        for o in arrays: np.save(f, o)
 
 def _two_copies(img, size):
     "The `square` and the `small` copy of `img` for a network that sees `size` pixels"
@@ -50,7 +46,7 @@ def _two_copies(img, size):
     return np.asarray(squeeze(img, size)),np.asarray(small)
 
 class PhotoCache:
-    "The photos of a dataset as uint8, kept by content"
+    "A cache on disk of the decoded photos of a dataset, two sizes of each, by content"
     def __init__(self,
         ds:Dataset,   # Whose photos
         size:int=224, # Side of the square that the network sees, px
@@ -93,7 +89,7 @@ class PhotoCache:
 
 # %% ../../nbs/model/features.ipynb #8f15379d
 class OpenPhoto(RandTransform):
-    "Path, bytes or picture -> `PILImage`"
+    "fastai transform: path, bytes or picture -> `PILImage`"
     split_idx = None
     input_types = Path,str,bytes,np.ndarray,torch.Tensor,Image.Image
     def __init__(self,
@@ -115,7 +111,7 @@ class OpenPhoto(RandTransform):
 
 # %% ../../nbs/model/features.ipynb #af0c0e9a
 class Activations:
-    "Arrays by content: those that are missing are computed, all others are read"
+    "A cache on disk of arrays, by content digest"
     def __init__(self,
         folder:Path, # Where they are kept; one folder for each way of computing them
     ):
@@ -166,7 +162,7 @@ def _views(learn, files, keys, n):
 def fold_batch_norm(
     body:nn.Module, # In eval mode
     size:int=224,   # Side of the square it is tried on, in pixels
-)->nn.Module:       # A copy that gives the same numbers sooner; `body` itself where the numbers would differ
+)->nn.Module:       # A copy that gives the same numbers faster; `body` itself where they would differ
     "Fold each batch norm of `body` into the convolution before it"
     folded = deepcopy(body)
     for module in list(folded.modules()):
@@ -189,7 +185,7 @@ def view_activations(
     n:int,           # Augmented views, beside the plain one
     head:bool=False, # The whole body, averaged over places, in place of the early layers?
 )->torch.Tensor:     # float16 `[n, 1 + views, channels, h, w]`; the plain view first
-    "What the early layers make of each photo, computed once for its content and kept in `.cache`"
+    "Activations of the early layers for each photo, computed once for its content and kept in `.cache`"
     body = learn.model[0].eval()
     layers = nn.Sequential(body, nn.AdaptiveAvgPool2d(1)) if head else body[:backbone.early]
     layers = fold_batch_norm(layers, backbone.size)
@@ -205,7 +201,7 @@ def view_activations(
 
 # %% ../../nbs/model/features.ipynb #38fbcfa7
 class Views:
-    "Pairs of activations and label: view `view` (0 is the plain photo), else an augmented one at random"
+    "Dataset of (activations, label): always view `view` (0 is the plain photo), or a random augmented one"
     def __init__(self, acts, y, view=None): store_attr()
     def __len__(self): return len(self.y)
     def __getitem__(self, i):
@@ -263,7 +259,7 @@ def features(
     keys:list=None, # Content digest of each photo, where they are to be kept
     folder=None,    # Where they are kept: a folder for this backbone and `size`
 )->np.ndarray:      # float32 `[n, d]`, each row of length 1; raises `PhotoError` on a file that is no whole photo
-    "What the last layer of `backbone` makes of each photo, averaged over its places"
+    "Activations of the last layer of `backbone` for each photo, averaged over places"
     files = list(files)
     if not files: return np.empty((0,0), np.float32)
     def compute(idx): return _compute_features([files[i] for i in idx], backbone, bs, size)
@@ -276,7 +272,7 @@ def photo_features(
     ds:Dataset, # Dataset
     files:list, # Some of its photos
 )->np.ndarray:  # float32 `[n, d]`, rows of length 1
-    "What a pretrained network makes of each photo; computed once for its content, kept in `.cache`"
+    "Features of a pretrained network for each photo, computed once for its content and kept in `.cache`"
     backbone = get_backbone()
     folder = ds.path/'.cache'/f'features-{backbone.name}'
     return features(files, backbone, keys=_digests(ds, files), folder=folder)

@@ -70,7 +70,7 @@ def predict_labels(
 
 # %% ../../nbs/model/metrics.ipynb #c89fd581
 def _count_wrong(learn, files, right):
-    "Error rate of `learn` on `files`, whose labels are `right`"
+    "Error rate of `learn` on `files`, whose right labels are `right`"
     wrong = sum(a!=b for a,b in zip(predict_labels(learn, files), right))
     return wilson(wrong, len(files))
 
@@ -118,7 +118,7 @@ def reliability(
     y:np.ndarray,     # `[n]` right labels as numbers
     bins:int=10,      # Of equal width, from 0 to 1
 )->list:              # For each bin with photos: dict of `n`, `confidence` (mean probability of the answer), `accuracy`
-    "How sure the model was, and how often it was right"
+    "Mean confidence and accuracy of each bin of confidence"
     if not len(y): return []
     confidence = np.max(probs, 1)
     correct = np.argmax(probs, 1)==np.asarray(y)
@@ -160,7 +160,7 @@ def plot_reliability(
     temperature:float,   # From `fit_temperature`
     ax=None,             # Where to draw
 ):
-    "Reliability before and after the division by `temperature`"
+    "Reliability diagram before and after temperature scaling"
     if ax is None: ax = plt.subplots(figsize=(4,4))[1]
     ax.plot([0,1], [0,1], c='grey', lw=1)
     for name,t,colour in (('before',1,'C1'),('after',temperature,'C0')):
@@ -176,7 +176,7 @@ def plot_reliability(
 
 # %% ../../nbs/model/metrics.ipynb #0ce992ac
 most_seen = 1000 # Train photos that are kept
-kth = 5          # Which of the photos most alike counts
+kth = 5          # Which of the most similar photos counts
 
 def unit(feats): # float32 `[n, d]`
     "`feats` with rows of length 1"
@@ -186,7 +186,7 @@ def unit(feats): # float32 `[n, d]`
 def keep_seen(
     feats:np.ndarray, # Features of the train photos `[n, d]`
 )->np.ndarray:        # `[at most most_seen, d]`, rows of length 1
-    "What is kept of the train photos, for `unlike`"
+    "The features that `unlike` compares with: at most `most_seen`, taken evenly"
     evenly = np.linspace(0, len(feats)-1, min(len(feats), most_seen)).astype(int)
     return unit(feats[evenly])
 
@@ -194,14 +194,14 @@ def unlike(
     feats:np.ndarray, # Features `[n, d]`
     seen:np.ndarray,  # From `keep_seen`, at least one row
 )->np.ndarray:        # `[n]`, 0 for the same, near 1 for nothing in common
-    "How little each photo is like anything the model has learned from"
+    "Out-of-distribution score: 1 minus the cosine to the `kth` most similar train photo"
     k = min(kth, len(seen))
     cosines = unit(feats)@seen.T
     return 1-np.partition(cosines, -k, axis=1)[:,-k]
 
 # %% ../../nbs/model/metrics.ipynb #461663d1
-def _head_mark(learn):
-    "Digest of the weights of the head: tells one training from another"
+def _head_digest(learn):
+    "Digest of the weights of the head, which differ after each training"
     weights = learn.model[1].state_dict().values()
     return sha256(b''.join(o.detach().cpu().numpy().tobytes() for o in weights))[:16]
 
@@ -236,7 +236,7 @@ def calibrate(
             'and nothing is called unlike what was seen')
     if len(y) and len(seen): figures['threshold'] = float(np.quantile(unlike(feats[valid], seen), .95, method='higher'))
     record(calibration=figures)
-    return SimpleNamespace(seen=seen, digest=ds.digest(), head=_head_mark(learn), **figures)
+    return SimpleNamespace(seen=seen, digest=ds.digest(), head=_head_digest(learn), **figures)
 
 # %% ../../nbs/model/metrics.ipynb #5f13cb75
 _figure_names = 'temperature threshold ece_before ece_after n'.split()
@@ -265,7 +265,7 @@ def load_calibration(
         figures = {k: None if np.isnan(arrays[k]) else arrays[k].item() for k in _figure_names}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile): return None
     if figures['temperature']<1: return None # Of an earlier version
-    if (digest,head)!=(ds.digest(),_head_mark(learn)): return None
+    if (digest,head)!=(ds.digest(),_head_digest(learn)): return None
     return SimpleNamespace(seen=seen, digest=digest, head=head, **figures)
 
 # %% ../../nbs/model/metrics.ipynb #77d2acf9
@@ -297,7 +297,7 @@ def spoil(
     photo,    # Path, bytes or Pillow image
     how:str,  # A key of `spoilt`
 )->Image.Image: # RGB, the longer side at most 256 px
-    "`photo` in a worse state"
+    "Degrade `photo` in one way"
     img = open_photo(photo)
     img.thumbnail((256,256))
     return spoilt[how](img)

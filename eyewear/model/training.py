@@ -29,7 +29,7 @@ from fastai.learner import load_model,save_model
 def check_training_set(
     ds:Dataset, # To be trained on; raises `DatasetError` where that cannot be
 )->list:        # Sentences on what is poor
-    "Is there enough to learn from?"
+    "Warn of labels with few photos; refuse a dataset with fewer than two labels"
     split = ds.split()
     counts = Counter(f.parent.name for f in ds.files() if split[f.name]=='train')
     if len(counts)<2:
@@ -61,7 +61,7 @@ def explain_missing_folder(
 def reproducible(
     seed:int, # For `random`, numpy and torch
 ):
-    "The same numbers every time, on a CPU with as many threads"
+    "Seed all random numbers and use deterministic algorithms: the same weights on a CPU with as many threads"
     on_cpu = not has_gpu()
     memory = torch.utils.deterministic
     was_deterministic = torch.are_deterministic_algorithms_enabled()
@@ -243,7 +243,7 @@ def fit_phase(
     cbs=None,                # fastai callbacks
     **kwargs                 # Of `fit_one_cycle`
 ):
-    "The next phase of a training, or what is left of it"
+    "Train for one phase, or for what is left of it after a checkpoint"
     if checkpoints is None:
         with distributed(learn): learn.fit_one_cycle(epochs, lr, cbs=cbs, **kwargs)
         return
@@ -302,7 +302,7 @@ def training_facts(
     finished:bool,      # Or was it stopped?
     resumed:bool=False, # Did it go on after a checkpoint?
 )->dict:                # What goes into the run record
-    "What a training was, and what came out"
+    "Settings, data, machine and results of a training"
     values = [None if o is None else float(o) for o in learn.recorder.values[-1]] if learn.recorder.values else []
     values += [None]*3 # Where it was stopped early, or has no valid photos
     machine = dict(threads=torch.get_num_threads(), device=str(learn.dls.device), versions=_versions())
@@ -335,7 +335,7 @@ def compare_training(
     old:dict, # From `read_training`
     now:dict, # `training` of this run
 )->str:       # One line
-    "Did the same come out?"
+    "Say whether two trainings gave the same model"
     if all(old[k]==now[k] for k in ('weights_sha256','valid_error')):
         return f"The same again: weights {now['weights_sha256'][:12]}, valid error {now['valid_error']}"
     compared = 'valid_error','weights_sha256','threads','device','versions'

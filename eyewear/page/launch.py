@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler,Request,build_opener
 
 import zmq
 from ..core import *
-from ..predict import check_metadata
+from ..predict import Classifier
 
 # %% ../../nbs/page/launch.ipynb #b953b667
 def page_notebook(
@@ -250,4 +250,5 @@ def serve(
     hosts = [host.lower()] if host else []
     guard = dict(pool=pool, frame=frame, hosts=hosts)
     if visitors: guard['visitors'] = visitors
-    serve_page('app', port, ip, check_metadata(model), guard)
+    path = Classifier(model).path # A model that does not answer is an error now, not at the first visitor
+    serve_page('app', port, ip, path, guard)

@@ -10,12 +10,9 @@ from eyewear.data import sources
 from eyewear.data.dataset import Dataset
 from eyewear.data.fetch import Found, fetch
 from eyewear.data.sources import bing, bing_answers, openverse
-from photohost import PhotoHost, login, repeating, urllib_goes_to
+from photohost import PhotoHost, dishes, login, repeating, urllib_goes_to
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path/'home'))
-    return tmp_path/'home'
+pytestmark = pytest.mark.usefixtures('own_home')
 
 @pytest.fixture
 def host():
@@ -45,44 +42,42 @@ def urls(found): return [o.image_url for o in found]
 # -- Bing
 
 @pytest.fixture
-def found_by_bing(host):
+def bing_host(host):
     pytest.importorskip('bing_image_downloader')
     return host
 
-def test_bing_page_after_page(found_by_bing):
-    host = found_by_bing
-    host.found = {'cups': links(90)}
-    host.per_page = 35
+def test_bing_page_after_page(bing_host):
+    bing_host.found = {'cups': links(90)}
+    bing_host.per_page = 35
     found = list(bing('cups', 200))
     assert urls(found) == links(90)
     assert found[3].page_url == 'https://img.test/3.jpg.html' and found[3].title == 'A title & more'
-    assert host.asked['/images/async'] == 4   # Three pages with photos, one without
+    assert bing_host.asked['/images/async'] == 4   # Three pages with photos, one without
 
-def test_bing_is_read_no_further_than_needed(found_by_bing):
-    host = found_by_bing
-    host.found = {'cups': endless}
-    host.per_page = 35
+def test_bing_is_read_no_further_than_needed(bing_host):
+    bing_host.found = {'cups': endless}
+    bing_host.per_page = 35
     assert len(list(islice(bing('cups', 40), 40))) == 40
-    assert host.asked['/images/async'] == 2
+    assert bing_host.asked['/images/async'] == 2
 
 @pytest.mark.parametrize('page', [repeating(links(5)), links(5)])
-def test_bing_ends_where_nothing_new_comes(found_by_bing, page):
-    found_by_bing.found = {'cups': page}
+def test_bing_ends_where_nothing_new_comes(bing_host, page):
+    bing_host.found = {'cups': page}
     assert urls(bing('cups', 500)) == links(5)
-    assert found_by_bing.asked['/images/async'] == 2
+    assert bing_host.asked['/images/async'] == 2
 
 @pytest.mark.parametrize('page', [login, '', '<a class="iusc" m="{&quot;murl&quot;:12}"></a>'])
-def test_bing_pages_without_photos(found_by_bing, page):
-    found_by_bing.found = {'cups': page, 'portrait': page}
+def test_bing_pages_without_photos(bing_host, page):
+    bing_host.found = {'cups': page, 'portrait': page}
     assert list(bing('cups', 5)) == []
     assert not bing_answers()
 
-def test_bing_links_of_all_kinds(found_by_bing):
+def test_bing_links_of_all_kinds(bing_host):
     odd = ['https://img.test/a b.jpg?x=1&y="2"', 'https://img.test/é/写真.jpg', 'ftp://img.test/1.jpg', 'https://img.test/'+'long'*800]
-    found_by_bing.found = {'cups': odd}
+    bing_host.found = {'cups': odd}
     assert urls(bing('cups', 9)) == [odd[0].replace(' ', '%20'), odd[1], odd[3]]
 
-def test_no_network_is_a_sentence(found_by_bing):
+def test_no_network_is_a_sentence(bing_host):
     with urllib_goes_to('127.0.0.1:9'), pytest.raises(SourceError, match='Bing: .*refused'): next(bing('cups', 5))
 
 # -- Openverse
@@ -125,17 +120,7 @@ def test_openverse_errors_are_sentences(fast, monkeypatch, address, says):
     monkeypatch.setattr(sources, 'openverse_api', fast.url(address) if address else 'http://127.0.0.1:9/')
     with pytest.raises(SourceError, match=says): next(openverse('cups', 9))
 
-# -- A list of addresses, and a source of one's own
-
-def test_urls_into_a_dataset(host, tmp_path):
-    rows = ['label,url,creator', f'cups,{host.url("/404/x.jpg")},me']
-    for k, label in enumerate(('cups', 'plates')):
-        rows += [f'{label},{host.url(f"/ok/{i+10*k}.jpg")},me' for i in range(4)]
-    (tmp_path/'mine.csv').write_text('\n'.join(rows)+'\n')
-    ds = download(tmp_path/'mine.csv', allow=['127.0.0.1'], quiet=True)
-    assert ds.counts() == dict(cups=4, plates=4) and ds.source == 'mine'
-    assert {r['creator'] for r in ds.rows} == {'me'}
-    assert [r['reason'] for r in ds.rows if r['status'] == 'failed'] == ['404 Not Found']
+# -- A source of one's own
 
 def test_a_source_of_ones_own(host, monkeypatch):
     def museum(query, limit):
@@ -145,15 +130,6 @@ def test_a_source_of_ones_own(host, monkeypatch):
     ds = download('museum', 4, ['cups', 'plates'], allow=['127.0.0.1'], quiet=True)
     assert ds.counts() == dict(cups=3, plates=3)
     assert {r['source'] for r in ds.rows} == {'museum'}
-
-def test_half_a_character_from_a_search_ends_nothing(tmp_path):
-    ds = Dataset.create(tmp_path/'ds')
-    found = Found('a', title='smile \ud83d', page_url='https://a.test/\ud83d', load=lambda: b'no photo')
-    fetch(ds, {'cups': ('', [found])}, 4, quiet=True)
-    ds = Dataset(ds.path)
-    assert [r['title'] for r in ds.rows] == ['smile \\xed\\xa0\\xbd'] and len(ds.files()) == 1
-
-def test_an_error_is_text_whatever_the_names_in_it(): assert str(SourceError('caf\udce9/写真')) == 'caf\\xe9/写真'
 
 # -- The manifest of another dataset
 
@@ -168,18 +144,13 @@ def from_web(path, host, n=4):
     return ds
 
 @pytest.fixture
-def mine(tmp_path):
-    "A folder with four cups and four plates"
-    for k, label in enumerate(('cups', 'plates')):
-        (tmp_path/'mine'/label).mkdir(parents=True)
-        for i in range(4): Image.new('RGB', (9, 9), (i, 2, k)).save(tmp_path/'mine'/label/f'{i}.png')
-    return tmp_path/'mine'
+def mine(tmp_path): return dishes(tmp_path/'mine', 4)
 
 @pytest.fixture
 def copied(mine, tmp_path):
     "A dataset of three of those cups"
     ds = Dataset.create(tmp_path/'here')
-    for i in range(3): ds.add(mine/'cups'/f'{i}.png', 'cups', source='mine', image_url=f'cups/{i}.png')
+    for i in range(3): ds.add(mine/'cups'/f'{i}.jpg', 'cups', source='mine', image_url=f'cups/{i}.jpg')
     return ds
 
 def test_same_photos_and_decisions(tmp_path):
@@ -235,18 +206,15 @@ def test_drawings_are_drawn_again(tmp_path):
 
 def test_after_following_a_folder_that_changed(mine, capsys):
     download(mine, quiet=True)
-    (mine/'cups'/'0.png').rename(mine/'plates'/'x.png')
-    Image.new('RGB', (9, 9), 'red').save(mine/'cups'/'1.png')
+    (mine/'cups'/'0.jpg').rename(mine/'plates'/'x.jpg')
+    Image.new('RGB', (9, 9), 'red').save(mine/'cups'/'1.jpg')
+    cups = os.fsencode(mine/'cups')
+    for old, new in ((b'/2.jpg', b'/caf\xe9.jpg'), (b'/3.jpg', b'/two\nlines.jpg')): os.rename(cups+old, cups+new)
     ds = download(mine, quiet=True)
+    assert {'cups/caf\\xe9.jpg', 'cups/two\\nlines.jpg'} <= {r['image_url'] for r in ds.rows}
     again = download(ds.manifest, folder=mine, quiet=True)
     assert '8 of 8 photos are the same' in capsys.readouterr().out
     assert again.digest() == ds.digest() and again.counts() == dict(cups=3, plates=5)
-
-def test_names_that_are_no_text(mine):
-    os.rename(mine/'cups'/'0.png', os.fsencode(mine/'cups')+b'/caf\xe9.png')
-    ds = download(mine, quiet=True)
-    assert 'cups/caf\\xe9.png' in {r['image_url'] for r in ds.rows}
-    assert download(ds.manifest, folder=mine, quiet=True).digest() == ds.digest()
 
 def manifest(path, label, url, data, source='mine'):
     "A manifest of one photo, as a stranger may write it"
@@ -254,13 +222,13 @@ def manifest(path, label, url, data, source='mine'):
     return path
 
 @pytest.mark.parametrize('label, url, source, says', [
-    ('../../victim', 'cups/0.png', 'mine', "the label '../../victim' has a character"),
+    ('../../victim', 'cups/0.jpg', 'mine', "the label '../../victim' has a character"),
     ('cups', 'practice:x', 'practice', 'no practice portrait'),
     ('glasses', 'practice:0/99999999/glasses/1', 'practice', 'no practice portrait')])
-def test_a_manifest_of_a_stranger(tmp_path, mine, home, label, url, source, says):
-    path = manifest(tmp_path/'m.csv', label, url, (mine/'cups'/'0.png').read_bytes(), source)
+def test_a_manifest_of_a_stranger(tmp_path, mine, own_home, label, url, source, says):
+    path = manifest(tmp_path/'m.csv', label, url, (mine/'cups'/'0.jpg').read_bytes(), source)
     with pytest.raises(SourceError, match=says): download(path, folder=mine, quiet=True)
-    assert not (tmp_path/'victim').exists() and not home.exists()
+    assert not (tmp_path/'victim').exists() and not own_home.exists()
 
 @pytest.mark.parametrize('url', ['../outside.png', '/dev/zero', '{tmp}/outside.png'])
 def test_nothing_outside_the_copy_is_read(tmp_path, mine, url):
@@ -273,13 +241,13 @@ def test_no_manifest(tmp_path, text):
     (tmp_path/'m.csv').write_text(text)
     with pytest.raises(SourceError, match='m.csv'): download(tmp_path/'m.csv')
 
-def test_the_command(tmp_path, home, copied, mine):
+def test_the_command(tmp_path, own_home, copied, mine):
     def run(*args):
         command = Path(sys.executable).with_name('eyewear-download')
         return subprocess.run([command, *args], capture_output=True, text=True, timeout=120)
     res = run('--from', copied.manifest, '--source', mine)
     assert res.returncode == 0 and '3 of 3 photos are the same' in res.stdout, res.stderr
-    [path] = home.glob('again-*')
+    [path] = own_home.glob('again-*')
     assert Dataset(path).digest() == copied.digest()
     assert '3 photos' in (path/'ATTRIBUTION.md').read_text()
     res = run('--from', tmp_path/'nowhere.csv')

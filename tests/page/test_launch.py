@@ -57,8 +57,9 @@ def test_what_is_wrong_is_said_before_anything_starts(model, tmp_path, monkeypat
     monkeypatch.delenv('EYEWEAR_MODEL', raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path/'broken.onnx').write_text('no model')
+    other_size = tiny_model(tmp_path/'other_size.onnx', SIZE='128', RESIZE=None) # It takes photos of 224 pixels
     cases = {(None,): 'there is no model yet', (tmp_path/'broken.onnx',): 'broken.onnx', (model, 99_999): 'port 99999',
-        (model, 0, '203.0.113.1'): '203.0.113.1', (model, 0, 'no such host'): 'no such host'}
+        (other_size,): 'other_size.onnx', (model, 0, '203.0.113.1'): '203.0.113.1', (model, 0, 'no such host'): 'no such host'}
     for args, word in cases.items():
         with pytest.raises(EyewearError) as e: serve(*args)
         assert word in str(e.value) and '\n' not in str(e.value)
