@@ -8,23 +8,14 @@ Docs: https://OWNER.github.io/eyewear/commands.html.md"""
 __all__ = ['command_list']
 
 # %% ../nbs/commands.ipynb #22bc7ac2
-import ast
 from importlib.metadata import entry_points
-from importlib.util import find_spec
-from pathlib import Path
-
-# %% ../nbs/commands.ipynb #183f2b51
-def _help_line(module, name):
-    "The docstring of the function `name` of `module`, which is not imported"
-    tree = ast.parse(Path(find_spec(module).origin).read_text(encoding='utf-8'))
-    return next(ast.get_docstring(o) for o in tree.body if isinstance(o, ast.FunctionDef) and o.name==name)
 
 # %% ../nbs/commands.ipynb #e2d8e478
 def command_list()->str: # Lines for a terminal
     "The commands of eyewear"
     lines = ['The commands of eyewear; each tells more with --help:']
     for o in sorted(entry_points(group='console_scripts'), key=lambda o: o.name):
-        if o.module.split('.')[0]=='eyewear': lines.append(f'  {o.name:20} {_help_line(o.module, o.attr)}')
+        if o.module=='eyewear.cli': lines.append(f'  {o.name:20} {o.load().__doc__}')
     return '\n'.join(lines)
 
 # %% ../nbs/commands.ipynb #118dbefc

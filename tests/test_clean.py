@@ -1,14 +1,13 @@
 "The cleaning, measured against the answer key of the practice portraits; what goes to a person."
-import csv, io
+import csv
 from pathlib import Path
-import numpy as np
 import pytest
-from PIL import Image
 pytest.importorskip('dicebear')
 from eyewear.clean import clean, exact_duplicates, features_of, find_odd, find_unreadable, suspects, twice_labelled
 from eyewear.data.dataset import Dataset
 from eyewear.data.duplicates import near_copies, near_duplicates
-from eyewear.data.practice import make_practice
+from eyewear.data.practice import make_practice, portrait
+from eyewear.photo import jpeg
 
 @pytest.fixture(params=[0, 1], scope='module')
 def practice(request, tmp_path_factory):
@@ -53,19 +52,11 @@ def test_the_odd_ones_are_put_before_a_person(practice):
         assert o['part'] in ('train', 'valid') and set(o['like']) <= set(ds.labels)
         for names in o['like'].values(): assert len(names) <= 3 and o['name'] not in names
 
-def photo(seed, size=160):
-    "Bytes of a made-up picture"
-    small = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(small).resize((240, 240), Image.Resampling.BICUBIC).resize((size, size)).save(out, 'JPEG')
-    return out.getvalue()
-
-def add(ds, label, *args): return Path(ds.add(photo(*args), label)['file']).name
-
 def test_a_copy_under_another_label_goes_to_a_person(tmp_path):
     ds = Dataset.create(tmp_path/'dishes')
-    for i in range(3): add(ds, 'cups', i)
-    other = add(ds, 'plates', 1, 240)
+    for i in range(3): ds.add(jpeg(portrait('glasses', i)), 'cups')
+    copy = jpeg(portrait('glasses', 1), side=240)
+    other = Path(ds.add(copy, 'plates')['file']).name
     ds.split = lambda: {f.name: 'train' for f in ds.files()}
     reasons = {o['name']: o['why'] for o in suspects(ds, near_duplicates(ds, features_of))}
     assert reasons[other] == 'a copy of it is called cups'

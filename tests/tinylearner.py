@@ -1,5 +1,4 @@
 "A fastai `Learner` of a few hundred weights on photos of one colour each: trained in a second, for tests and lessons of what comes after training."
-from io import BytesIO
 from types import SimpleNamespace
 import numpy as np
 from PIL import Image
@@ -7,16 +6,11 @@ from fastai.vision.all import CategoryBlock, CrossEntropyLossFlat, DataBlock, Fu
 from fastai.vision.all import RandomResizedCrop, create_head, error_rate, parent_label, set_seed
 from torch import nn
 from eyewear.data.dataset import Dataset
+from eyewear.photo import jpeg
 
 STATS = [.5]*3, [.5]*3
 TINY = dict(arch='tf_efficientnet_lite0', size=64) # Settings of `train` for photos so small
 COLOURS = dict(glasses=(220,60,60), none=(60,60,220), sunglasses=(60,200,60))
-
-def jpeg(img):
-    "`img` as JPEG bytes"
-    out = BytesIO()
-    img.save(out, 'JPEG', quality=95)
-    return out.getvalue()
 
 def tiny_dataset(path, n=20, colours=COLOURS, counts=None):
     "`n` photos of each colour, or as many as `counts` says for a label, each with noise of its own"
@@ -26,7 +20,7 @@ def tiny_dataset(path, n=20, colours=COLOURS, counts=None):
         (ds.path/label).mkdir(exist_ok=True)
         for _ in range(count):
             photo = np.clip(colours[label]+rng.normal(0, 60, (32,40,3))+rng.normal(0, 40, 3), 0, 255)
-            ds.add(jpeg(Image.fromarray(photo.astype(np.uint8))), label, source='made up', licence='CC0 1.0')
+            ds.add(jpeg(Image.fromarray(photo.astype(np.uint8)), quality=95), label, source='made up', licence='CC0 1.0')
     return ds
 
 def tiny_dls(ds, size):

@@ -30,7 +30,7 @@ def ray(tmp_path_factory):
     (deadly/'pillow_heif.py').write_text(KILLER)
     with pytest.MonkeyPatch.context() as m:
         m.setenv('RAY_USAGE_STATS_ENABLED', '0')
-        m.setenv('PYTHONPATH', os.pathsep.join([str(deadly), str(Path(__file__).parents[2]), os.environ.get('PYTHONPATH', '')]))
+        m.setenv('PYTHONPATH', os.pathsep.join([str(deadly), os.environ.get('PYTHONPATH', '')]))
         ray.init(address='local', num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level='warning')
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
@@ -86,9 +86,8 @@ def test_importing_the_room_imports_neither_ray_nor_torch():
 
 def script(*args):
     "Run `eyewear-predict`"
-    code = 'import sys; from eyewear.cli import predict\nif __name__ == "__main__": sys.exit(predict())\n'
-    Path('eyewear-predict').write_text(code)
-    return subprocess.run([sys.executable, 'eyewear-predict', *map(str, args)], capture_output=True, text=True)
+    command = Path(sys.executable).with_name('eyewear-predict')
+    return subprocess.run([command, *map(str, args)], capture_output=True, text=True)
 
 @pytest.mark.parametrize('args,word', [(['a.png', '--engine', 'rey'], '--engine rey'), (['a.png', '--engine', 'ray'], '--out answers')])
 def test_script_ends_in_one_line(args, word):

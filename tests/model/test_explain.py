@@ -1,11 +1,11 @@
 "Heat maps: exact for our head, the same as Grad-CAM's, refused for any other head. The map of all photos: positions and picture."
-import io
 from types import SimpleNamespace
 import numpy as np, pytest
 
 pytest.importorskip('fastai', reason='needs eyewear[tutorial]')
 import torch
 from fastai.vision.all import create_head, nn
+from matplotlib.colors import to_rgb
 from eyewear.core import DatasetError, EyewearError
 from eyewear.model.backbone import lite0
 from eyewear.model.explain import heat_maps, label_colours, linear_head, plot_map, project
@@ -31,10 +31,6 @@ def photo():
 def maps(net, photo):
     w = linear_head(net[1])[0]
     return nn.functional.conv2d(net[0](photo), w[:,:,None,None])[0]
-
-def test_shares_add_up_to_the_answer(net, photo):
-    with torch.no_grad(): logits = net(photo)[0]
-    assert torch.allclose(maps(net, photo).mean((1,2))+linear_head(net[1])[1], logits, atol=1e-4)
 
 @pytest.mark.parametrize('label', range(4))
 def test_grad_cam_sees_the_same(net, photo, label):
@@ -76,13 +72,6 @@ def test_other_heads_are_refused(name):
 
 LABELS = ['cups', '&lt;img onerror=1&gt;', 'Löffel ☕ $x_1$']
 
-def test_similar_photos_are_close_together():
-    rng = np.random.default_rng(0)
-    cluster = np.arange(120)%4
-    xy = project(rng.normal(size=(4, 200))[cluster]*3+rng.normal(size=(120, 200)))
-    distance = ((xy[:, None]-xy)**2).sum(2)+np.eye(120)*9
-    assert (cluster[distance.argmin(1)] == cluster).mean() > .95
-
 @pytest.mark.parametrize('n,d', [(0, 5), (1, 5), (2, 5), (3, 5), (9, 5), (10, 5), (11, 1), (12, 2), (60, 3)])
 def test_few_photos_and_few_features(n, d):
     xy = project(np.random.default_rng(0).normal(size=(n, d)))
@@ -108,9 +97,6 @@ def test_picture_of_the_map():
     *marks, ring = fig.axes[0].lines
     assert ring.get_xydata().tolist() == xy[doubtful].tolist()
     assert [o.get_color() for o in marks] == label_colours[:3] and len({o.get_marker() for o in marks}) == 3
-    out = io.BytesIO()
-    fig.savefig(out)
-    assert len(out.getvalue()) < 60_000
 
 @pytest.mark.parametrize('labels', [['_hidden', '$\\frac{'], ['a']*2, []])
 def test_picture_of_any_labels(labels):
@@ -119,15 +105,12 @@ def test_picture_of_any_labels(labels):
     if labels: assert legend(fig) == [f'{labels.count(o)} {o}' for o in dict.fromkeys(labels)]
     else: assert not fig.legends
 
-def contrast(a, b):
-    "Of two colours, as WCAG has it"
-    def luminance(colour):
-        parts = [int(colour[i:i+2], 16)/255 for i in (1, 3, 5)]
-        linear = [v/12.92 if v <= .04045 else ((v+.055)/1.055)**2.4 for v in parts]
-        return np.dot([.2126, .7152, .0722], linear)
-    dark, light = sorted([luminance(a), luminance(b)])
-    return (light+.05)/(dark+.05)
+def luminance(colour):
+    "Of a colour, as WCAG has it"
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= .04045, rgb/12.92, ((rgb+.055)/1.055)**2.4)
+    return linear@[.2126, .7152, .0722]
 
 def test_every_colour_can_be_seen_on_white():
-    assert all(contrast(o, '#ffffff') > 2 for o in label_colours) # and each mark has an outline
+    assert all(1.05/(luminance(o)+.05) > 2 for o in label_colours) # and each mark has an outline
     assert len({*label_colours}) == 8

@@ -1,6 +1,5 @@
 "A training is repeated, stopped, killed and resumed, runs in two processes, and is refused where there is too little to learn from."
 import importlib.util, json, os, re, shutil, signal, subprocess, sys
-from pathlib import Path
 import pytest
 from fastai.callback.core import Callback
 from eyewear import cli
@@ -8,7 +7,6 @@ from eyewear.core import DatasetError, EyewearError, read_record, run_dir
 from eyewear.train import error_figures, train
 from tinylearner import TINY, tiny_dataset
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.usefixtures('own_home')
 
 def facts(): return read_record()['training']
@@ -50,10 +48,8 @@ def test_a_training_is_repeated_from_its_record(record_of_a_run, trained, capsys
     assert 'Not the same: weights_sha256 ffff' in capsys.readouterr().out
 
 @pytest.mark.parametrize('changes,message', [
-    (dict(digest='0123456789abcdef'), 'digest [0-9a-f]{16}, then 0123456789abcdef'),
     (dict(split_digest='0123456789abcdef'), 'split [0-9a-f]{16}, then 0123456789abcdef'),
-    (dict(finished=False), 'stopped by hand'),
-    (dict(resumed=True), 'stopped and resumed')])
+    (dict(finished=False), 'stopped by hand')])
 def test_what_cannot_be_repeated_is_refused(record_of_a_run, changes, message):
     change(record_of_a_run, **changes)
     with pytest.raises(EyewearError, match=message): cli.train(from_record=str(record_of_a_run))
@@ -111,7 +107,6 @@ def test_a_full_disk_costs_the_checkpoints_only(tiny_ds, monkeypatch, capsys):
 
 DISTRIBUTED = '''
 import os, sys
-from pathlib import Path
 from eyewear.core import read_record
 from eyewear.data.dataset import Dataset
 from eyewear.train import train, weights_sha256
@@ -124,10 +119,9 @@ for how in ('cached', 'fine_tune'):
 def test_two_processes_end_with_equal_weights(tiny_ds, trained, tmp_path, own_home):
     if not importlib.util.find_spec('accelerate'): pytest.skip('accelerate is not installed: pip install accelerate')
     (tmp_path/'d.py').write_text(DISTRIBUTED)
-    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     torchrun = [sys.executable, '-W', 'ignore', '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2']
     res = subprocess.run([*torchrun, 'd.py', str(tiny_ds.path), str(tmp_path)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH':path, 'OMP_NUM_THREADS':'1'}, timeout=300)
+        env={**os.environ, 'OMP_NUM_THREADS':'1'}, timeout=300)
     assert res.returncode == 0, res.stderr[-3000:]
     for how in ('cached', 'fine_tune'):
         first, second = ((tmp_path/f'{how}{rank}').read_text() for rank in '01')
