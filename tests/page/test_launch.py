@@ -64,6 +64,9 @@ def test_what_is_wrong_is_said_before_anything_starts(model, tmp_path, monkeypat
         with pytest.raises(EyewearError) as e: serve(*args)
         assert word in str(e.value) and '\n' not in str(e.value)
 
-def test_message_has_room_for_a_photo():
-    settings = voila_config(1234, '0.0.0.0')['Voila']['tornado_settings']
-    assert settings['websocket_max_message_size'] == max_message == max_bytes+2**20
+def test_settings_that_visitors_need():
+    config = voila_config(1234, '0.0.0.0')
+    voila = config['Voila']
+    assert voila.pop('tornado_settings')['websocket_max_message_size'] == max_message == max_bytes+2**20
+    assert voila == dict(port=1234, ip='0.0.0.0', port_retries=0, open_browser=False, log_level='ERROR')
+    assert config['MappingKernelManager']['cull_idle_timeout'] > 0

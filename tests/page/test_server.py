@@ -798,6 +798,11 @@ def test_page_in_the_frame_of_the_site_that_is_named(browser, framed, framing_si
         tab.page.goto('about:blank')
         framed.quiet()
 
+def test_cookie_for_a_frame(framed, come):
+    framed.quiet()
+    flags = {o.strip() for o in come(framed).headers['Set-Cookie'].split(';')}
+    assert {'Secure', 'HttpOnly', 'SameSite=None', 'Partitioned'} <= flags
+
 def test_page_in_no_other_frame(browser, public, framed, framing_site):
     public.quiet()
     for site, host in ((public, framing_site), (framed, framing_site.replace('localhost', '127.0.0.1'))):
