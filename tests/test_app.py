@@ -1,14 +1,15 @@
 "The page in a real browser: served, opened, fed with photos and with what is none."
 import csv, os, re, subprocess, sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import SimpleNamespace
 import ipywidgets, pytest
-from eyewear.app import classifier_app, latest
+from eyewear.app import classifier_app
 from eyewear.data.dataset import Dataset
-from eyewear.page.launch import free_port, page_notebook, start_server, stop_server, wait_for_page
+from eyewear.page.launch import page_notebook
 from eyewear.page.widgets import Arrival
 from eyewear.predict import ModelError, page_title
 from badphotos import BAD, noise, picture
+from browsing import Visitor, choose, serving
 from conftest import axe, comes_true
 from tinymodel import tiny_model
 
@@ -19,17 +20,6 @@ RED = picture('JPEG', (300,600), 'red')
 BLUE = picture('WEBP', (600,300), 'blue')
 WHITE = picture('PNG', (64,64), 'white')
 
-@contextmanager
-def serving(model, home, pool=1, **env):
-    "The address of the page of `model`"
-    port = free_port(0)
-    url = f'http://127.0.0.1:{port}/'
-    proc = start_server(page_notebook(), model, port, '127.0.0.1', dict(pool=pool), EYEWEAR_HOME=str(home), **env)
-    try:
-        wait_for_page(proc, url, pool)
-        yield url
-    finally: stop_server(proc)
-
 @pytest.fixture(scope='module')
 def place(tmp_path_factory): return tmp_path_factory.mktemp('app')
 
@@ -38,28 +28,20 @@ def model(place): return tiny_model(place/'eyewear.onnx')
 
 @pytest.fixture(scope='module')
 def url(model, place):
-    with serving(model, place) as url: yield url
+    with serving(page_notebook(), model, EYEWEAR_HOME=str(place)) as s: yield s.url
 
-class Visitor:
-    "Somebody who looks at the page"
-    def __init__(self, browser, url, width=1100, **kw):
-        self.page = browser.new_page(viewport=dict(width=width, height=900), **kw)
+class Asker(Visitor):
+    "Somebody who asks the page about photos"
+    def __init__(self, browser, url, **context):
+        super().__init__(browser, **context)
         self.page.goto(url)
         for name in ('Classify', CHOOSE): self.button(name).wait_for(timeout=90_000)
 
-    def __enter__(self): return self
-    def __exit__(self, *args): self.page.close()
     @property
     def text(self): return self.page.locator('body').inner_text()
     @property
     def answer(self): return self.page.locator('.ea-answer')
-    def button(self, name): return self.page.get_by_role('button', name=name)
-
-    def choose(self, *files):
-        "Choose files by name and bytes, as they are"
-        with self.page.expect_file_chooser() as fc: self.button(CHOOSE).click()
-        fc.value.set_files([dict(name=n, mimeType='', buffer=d) for n, d in files])
-        return self
+    def choose(self, *files): choose(self.page, self.button(CHOOSE), *files)
 
     def ask(self, name, data, says):
         "Choose a photo and read the answer, once it is about this one and begins with `says`"
@@ -78,10 +60,9 @@ class Visitor:
     def bars(self):
         cells = [self.page.locator(f'.ea-bars {o}').all_inner_texts() for o in ('th','td:last-child')]
         return dict(zip(*cells))
-    def fits(self): return self.page.evaluate('document.documentElement.scrollWidth <= innerWidth')
 
 @pytest.fixture(scope='module')
-def visitor(browser, url): return Visitor(browser, url)
+def visitor(browser, url): return Asker(browser, url)
 
 @pytest.fixture(autouse=True)
 def nothing_that_only_the_owner_should_see(request, place):
@@ -108,7 +89,7 @@ def test_photo_is_classified_when_it_comes_and_again_by_the_button(visitor):
     visitor.answer.filter(has_text='sunglasses').wait_for()
 
 def test_earlier_results_are_kept_below_and_can_be_downloaded(browser, url):
-    with Visitor(browser, url) as v:
+    with Asker(browser, url) as v:
         v.ask('red.jpg', RED, 'Prediction: glasses; ')
         assert not v.rows()
         v.ask('blue.webp', BLUE, 'Prediction: VR; ')
@@ -120,7 +101,7 @@ def test_earlier_results_are_kept_below_and_can_be_downloaded(browser, url):
     assert [o[:3] for o in rows] == [['red.jpg','glasses','1.0000'], ['blue.webp','VR','1.0000']]
 
 def test_many_at_once_are_a_table(browser, url):
-    with Visitor(browser, url) as v:
+    with Asker(browser, url) as v:
         v.choose(('red.jpg', RED), ('letter.jpg', b'Dear Sir'), ('blue.webp', BLUE))
         assert v.says('3 photos') == '3 photos: 2 with an answer, 1 without. See the table.'
         assert [o.split()[0] for o in v.rows()] == ['blue.webp', 'letter.jpg', 'red.jpg'] and 'not a photo' in v.rows()[1]
@@ -133,12 +114,6 @@ def test_bad_file_is_a_sentence_and_the_page_goes_on(visitor, name):
     visitor.choose((name, BAD[name]))
     assert visitor.says(name+': ').endswith('. Please choose another photo.') and not visitor.answer.count()
     visitor.ask('white.png', WHITE, 'Prediction: none; ')
-
-def test_photo_of_a_large_camera_arrives(visitor):
-    "Over the 10 MB at which messages are dropped by default"
-    data = noise('JPEG', (4000,3000), quality=90)
-    assert 10e6 < len(data) < 40e6
-    visitor.ask('large.jpg', data, 'Prediction: ')
 
 def test_spotlight_can_be_switched(visitor):
     visitor.ask('green.png', GREEN, 'Prediction: sunglasses')
@@ -157,7 +132,7 @@ def test_example_is_classified_with_one_click(visitor):
 
 @pytest.mark.parametrize('width,scheme', [(1100,'light'), (1100,'dark'), (360,'light')])
 def test_page_fits_and_reads_well(browser, url, width, scheme):
-    with Visitor(browser, url, width, color_scheme=scheme) as v:
+    with Asker(browser, url, width=width, color_scheme=scheme) as v:
         assert v.fits()
         v.ask('a_photo_with_a_long_name_'+'x'*80+'.jpg', RED, 'Prediction: ')
         v.choose(('red.jpg', RED), ('letter.jpg', b'Dear Sir'))
@@ -169,7 +144,8 @@ def test_page_fits_and_reads_well(browser, url, width, scheme):
 def test_other_labels_ask_their_own_question(browser, place):
     q = 'Which is it: cups or <b>plates</b>?'
     model = tiny_model(place/'cups.onnx', ('cups','&lt;b&gt;plates'), q, unknown=True, UNKNOWN_THRESHOLD='0.3', SOURCE='bing')
-    with serving(model, place, 0, EYEWEAR_CORRECTIONS=str(place/'corrections')) as url, Visitor(browser, url) as v:
+    env = dict(EYEWEAR_HOME=str(place), EYEWEAR_CORRECTIONS=str(place/'corrections'))
+    with serving(page_notebook(), model, dict(pool=0), **env) as s, Asker(browser, s.url) as v:
         assert v.page.get_by_text(q).is_visible() and v.page.get_by_role('heading', name='Cups or &lt;b&gt;plates?').is_visible()
         assert 'glasses' not in v.text and 'drawn' not in v.text
         v.ask('green.png', GREEN, 'Prediction: &lt;b&gt;plates; ')
@@ -209,12 +185,6 @@ def came(page, name='a.png', data=None):
     page.on_photo(Arrival(name, picture('PNG') if data is None else data, '', 0, 1))
     return page
 
-def test_upload_button_of_both_generations():
-    old = SimpleNamespace(value={'a.png': dict(metadata={}, content=b'1')})
-    new = SimpleNamespace(value=(dict(name='a.png', content=memoryview(b'1')),))
-    assert latest(old) == latest(new) == ('a.png', b'1')
-    for empty in ({}, ()): assert latest(SimpleNamespace(value=empty)) is None
-
 def test_plain_page_takes_photos_by_the_upload_button(model):
     page = classifier_app(model, plain=True)
     chosen(page, 'a.png', GREEN)
@@ -247,13 +217,6 @@ def test_callbacks_look_at_what_they_get(model):
         page.on_upload(None)
         assert 'went wrong' in page.lbl_pred.value or 'choose another' in page.lbl_pred.value
         page.on_click_classify(None)
-
-def test_name_that_is_no_text_does_not_break_the_visit(model):
-    page = classifier_app(model)
-    for name in ('half \ud83d.png', 'b.png', 'c.png'):
-        page.btn_upload.answer(dict(do='photo', name=name, problem='', i=0, n=1), [GREEN])
-    for w in (page.out_pl, page.out_rows, page.lbl_pred): w.value.encode()
-    assert 'half ' in page.out_rows.value and 'Prediction: sunglasses; ' in page.out_pl.value
 
 def test_page_keeps_a_small_copy(model):
     page = came(classifier_app(model), data=picture('PNG', (3000,2000), 'lime'))
@@ -322,14 +285,3 @@ def test_model_named_and_missing_is_an_error_of_the_caller(tmp_path, monkeypatch
     monkeypatch.setenv('EYEWEAR_MODEL', str(tmp_path/'gone.onnx'))
     page = classifier_app().value
     assert 'There is no model here' in page and 'make run' in page and 'gone.onnx' not in page
-
-LIGHT = '''
-import sys, eyewear.core, eyewear.predict, eyewear.app, eyewear.page.launch
-page = eyewear.app.classifier_app(sys.argv[1])
-heavy = {"torch", "torchvision", "timm", "fastai", "fastbook", "onnx", "matplotlib", "pandas"}
-found = {o.split(".")[0] for o in sys.modules} & heavy
-sys.exit(f"imported: {found}" if found else 0)'''
-
-def test_light_side_pulls_in_neither_torch_nor_fastai(model, tmp_path):
-    res = subprocess.run([sys.executable, '-c', LIGHT, str(model)], cwd=tmp_path, capture_output=True, text=True)
-    assert res.returncode == 0, res.stderr

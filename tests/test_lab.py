@@ -2,6 +2,7 @@
 import re, time
 import pytest
 from badphotos import picture
+from browsing import choose
 from conftest import comes_true, jupyterlab, notebook
 from tinymodel import tiny_model
 
@@ -32,17 +33,13 @@ def page(browser, lab):
     page.locator('.ed-area').wait_for(timeout=PATIENCE*1000)
     return page
 
-def choose(page, name, data):
-    with page.expect_file_chooser() as fc: page.locator('.ed-area').click()
-    fc.value.set_files([dict(name=name, mimeType='', buffer=data)])
-
 def test_photo_is_classified_below_the_cell(page):
-    choose(page, 'green.png', picture('PNG', (640,480), 'lime'))
+    choose(page, page.locator('.ed-area'), ('green.png', picture('PNG', (640,480), 'lime')))
     page.locator('.ea-result > img').and_(page.get_by_alt_text('green.png', exact=True)).wait_for(timeout=60_000)
     assert page.locator('.ea-answer').inner_text() == 'Prediction: sunglasses; Probability: 1.0000'
 
 def test_what_is_no_photo_is_a_sentence(page):
-    choose(page, 'a.txt', b'no photo')
+    choose(page, page.locator('.ed-area'), ('a.txt', b'no photo'))
     page.locator('.ea [role=status]').filter(has_text='a.txt: not a photo').first.wait_for(timeout=60_000)
     assert not page.locator('.ea-answer').count()
 

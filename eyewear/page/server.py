@@ -6,9 +6,10 @@ Docs: https://OWNER.github.io/eyewear/page/server.html.md"""
 
 # %% auto #0
 __all__ = ['current_page', 'max_text', 'max_depth', 'max_parts', 'max_unanswered', 'max_unread', 'max_sockets', 'extensions',
-           'Places', 'address_of', 'Pool', 'Kernels', 'Kernel', 'read_header', 'Connection', 'is_local', 'page_headers',
-           'cookie_options', 'Guarded', 'NotFound', 'Compressed', 'StaticFiles', 'TemplateFiles', 'Page', 'Owner',
-           'same_origin', 'KernelStatus', 'Channels', 'Leave', 'Health', 'TemplateCache', 'Exporter', 'Guard', 'main']
+           'Places', 'address_of', 'Pool', 'PoolEmpty', 'Kernels', 'Kernel', 'read_header', 'Connection', 'is_local',
+           'page_headers', 'cookie_options', 'Guarded', 'NotFound', 'Compressed', 'StaticFiles', 'TemplateFiles',
+           'Page', 'Owner', 'same_origin', 'KernelStatus', 'Channels', 'Leave', 'Health', 'TemplateCache', 'Exporter',
+           'Guard', 'main']
 
 # %% ../../nbs/page/server.ipynb #4b75cf5a
 import asyncio,contextlib,gzip,json,logging,os,re,sys,time
@@ -167,16 +168,41 @@ class Pool(Places):
         def is_ready(o): return o.done() and self.is_usable(o) and o.result()['task'].done()
         return sum(is_ready(o) for pool in self._pools.values() for o in pool)
 
-    async def get_rendered_notebook(self, notebook_name, **kwargs):
-        try: made = await super().get_rendered_notebook(notebook_name)
-        finally: self.fill_if_needed(notebook_name=notebook_name)
-        self.assign(made[2])
-        return made
-
     async def start_kernel(self, **kwargs):
         kernel_id = await super().start_kernel(**kwargs)
         self.assign(kernel_id)
         return kernel_id
+
+# %% ../../nbs/page/server.ipynb #pool0002
+class PoolEmpty(Exception): "No page is left that was made ahead"
+
+@patch
+async def when_started(self:Pool, made):
+    "What is known of a page made ahead, once its kernel is up; None where that has failed"
+    known = None
+    try:
+        known = await made
+        while not known['renderer'].kernel_started:
+            if known['task'].done(): known['task'].result() # Raises what went wrong
+            await asyncio.sleep(.02)
+        return known
+    except Exception as e:
+        self.log.error('a page made ahead has failed: %s', e)
+        if known: asyncio.ensure_future(self.end(known['kernel_id']))
+
+@patch
+async def get_rendered_notebook(self:Pool, notebook_name, **kwargs):
+    "Voila's, for the first page made ahead whose kernel starts; `PoolEmpty` where there is none"
+    pool = self._pools[notebook_name]
+    known = None
+    try:
+        while pool and not known: known = await self.when_started(pool.pop(0))
+    finally: self.fill_if_needed(notebook_name=notebook_name)
+    if not known: raise PoolEmpty
+    renderer,kernel_id = known['renderer'],known['kernel_id']
+    renderer.stop_generator = True # What is still to be made goes straight to the visitor
+    self.assign(kernel_id)
+    return known['task'],renderer.rendered_cache,kernel_id
 
 # %% ../../nbs/page/server.ipynb #fccaa92f
 class Kernels(Pool):
@@ -430,7 +456,9 @@ class Page(Guarded, TornadoVoilaHandler):
         try:
             await kernels.admit(self)
             async with contextlib.nullcontext() if kernels.ready else kernels.start_slots:
-                if not self.gone: await super().get()
+                if self.gone: return
+                try: await super().get()
+                except PoolEmpty: await super().get() # Now from a kernel of its own
         finally:
             kernels.page_sent(self)
             if self.gone and self.kernel_id: await kernels.end(self.kernel_id)

@@ -1,7 +1,7 @@
 "The review: what Python answers, and the page in a real browser, by key and by mouse; kernels are killed on the way."
-import io, json, logging, os, re, signal, subprocess, sys, time
+import io, json, logging, re, subprocess, sys, time
 from importlib.util import find_spec
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 import numpy as np, psutil, pytest
 from PIL import Image
 from eyewear import clean as clean_module
@@ -12,7 +12,8 @@ from eyewear.data.journal import columns
 from eyewear.page.review import Review, load_queue, save_queue
 from eyewear.page.assets import static_folder
 from eyewear.cli import clean
-from conftest import comes_true, fetch, jupyterlab, notebook
+from browsing import kernels, running
+from conftest import axe, comes_true, fetch, jupyterlab, notebook
 
 COLOURS = dict(cups='red', plates='green', spoons='blue')
 LABELS = list(COLOURS)
@@ -65,12 +66,10 @@ def log(ds):
 
 def test_first_page(r, ds):
     s = r.state()
-    first, *_ = names = queue_names(ds)[:8]
-    assert (shown(s), s['total'], s['seen'], s['pages'], s['page']) == (names, 25, 0, 4, 0)
     f = s['focus']
-    assert (f['name'], f['label'], f['guess'], f['sure'], f['part']) == (first, 'cups', 'plates', .9, 'valid')
+    facts = f['name'], f['label'], f['guess'], f['sure'], f['part']
+    assert facts == (queue_names(ds)[0], 'cups', 'plates', .9, 'valid')
     assert [(o['label'], len(o['photos'])) for o in f['near']] == [('cups', 4), ('plates', 4)]
-    assert all(c['url'].startswith('data:image/jpeg;base64,') for c in s['cells'])
     assert json.dumps(s, allow_nan=False), 'a browser reads no NaN'
 
 def test_logged_but_not_moved_is_not_shown_as_done(r, ds, monkeypatch):
@@ -147,16 +146,7 @@ def test_bad_message_changes_nothing_and_is_a_sentence(r, ds, msg):
     assert s['wrong'].endswith('.') and not log(ds)
     assert len(s['cells']) == 8 and str(ds.path) not in json.dumps(s)
 
-def test_page_out_of_range_is_the_last_or_the_first(r):
-    assert [r.state(dict(page=o))['page'] for o in (-3, 1, 10**9)] == [0, 1, 3]
-    first = r.state()['focus']['name']
-    assert r.state(dict(focus=first, step=-1))['focus']['name'] == first
-
 # -- Filters and order
-
-def test_filters_together(r):
-    s = r.state(dict(label='cups', part='valid', order='loss'))
-    assert s['n'] == 2 and dict(s['options']['part']) == dict(train=18, valid=6)
 
 def test_order_by_loss_is_per_label_top_losses_first(r, ds):
     "As in fastai's cleaner"
@@ -215,17 +205,6 @@ def test_queue_file(ds):
     with pytest.raises(DatasetError, match='no queue yet'): Review(ds)
     assert Review(ds, []).state()['focus'] is None
 
-def test_colab_is_told_to_draw_widgets(ds, monkeypatch):
-    from anywidget._util import enable_custom_widget_manager_once as once
-    calls, output = [], ModuleType('google.colab.output')
-    output.enable_custom_widget_manager = lambda: calls.append(1)
-    monkeypatch.setitem(sys.modules, 'google.colab', ModuleType('google.colab'))
-    monkeypatch.setitem(sys.modules, 'google.colab.output', output)
-    once.cache_clear()
-    for _ in range(2): Review(ds)
-    once.cache_clear()
-    assert calls == [1]
-
 @pytest.mark.parametrize('name', sorted(o.name for o in static_folder.glob('*.[jc]s*')))
 def test_page_asks_nothing_of_other_hosts(name):
     assert not re.search(r'https?:|[^:]//\w+\.|@import|url\(', (static_folder/name).read_text(encoding='utf-8'))
@@ -274,19 +253,10 @@ def site(tmp_path_factory):
     "The page of a dataset, served by `eyewear-clean --review`"
     home = tmp_path_factory.mktemp('review')
     ds = make_dataset(home/'dishes')
-    env = dict(os.environ, EYEWEAR_HOME=str(home))
-    pipe = subprocess.PIPE
-    proc = subprocess.Popen([sys.executable, '-c', SERVE, ds.path], cwd=home, env=env, stdout=pipe, stderr=pipe, text=True)
-    try:
-        first = proc.stdout.readline()
-        address = proc.stdout.readline()
-        assert first == f'25 photos of {ds.path} are in question\n', proc.stderr.read()
-        assert address.endswith('(Ctrl-C ends it)\n'), proc.stderr.read()
-        yield SimpleNamespace(ds=ds, url=re.search(r'http://127\.0\.0\.1:\d+/', address)[0], proc=proc)
-    finally:
-        proc.send_signal(signal.SIGINT)
-        try: assert proc.wait(30) == 0
-        finally: proc.kill()
+    with running(SERVE, ds.path, cwd=home) as s:
+        assert s.said.startswith(f'25 photos of {ds.path} are in question\n')
+        yield SimpleNamespace(ds=ds, url=s.url, proc=s.proc)
+    assert s.proc.returncode == 0
 
 class Reviewer:
     "Somebody who decides"
@@ -431,14 +401,18 @@ def test_filters_and_paging(someone, site):
     someone.press(' ').range_is('1 to 1 of 1')
     someone.press(' ').wait_for('.er-none', 'All of these are decided.').seen(2)
 
-def test_label_and_what_the_model_says(someone, site, q):
+def test_three_filters_together(someone, site, q):
     someone.field('label').select_option('cups')
     someone.range_is('1 to 8 of 8')
     someone.choose('Model says', 'spoons').range_is('1 to 1 of 1')
     assert someone.names == [q[7]]
     someone.choose('Model says', 'cups').wait_for('.er-none', 'No photo passes these filters.')
-    someone.choose('Model says', 'plates').range_is('1 to 7 of 7').press('2', q[1])
-    assert label_of(site.ds, q[0]) == 'plates' and someone.names == q[:7]
+    someone.choose('Model says', 'plates').range_is('1 to 7 of 7').choose('Part', 'valid').range_is('1 to 2 of 2')
+    options = [someone.field(o).locator('option').all_inner_texts() for o in ('label', 'guess', 'part')]
+    labels = ['all', 'cups (8)', 'plates (8)', 'spoons (8)']
+    assert options == [labels, labels, ['all', 'train (18)', 'valid (6)']]
+    someone.press('2', q[4])
+    assert label_of(site.ds, q[0]) == 'plates' and someone.names == [q[0], q[4]]
 
 def test_keys_are_not_taken_from_fields_nor_from_the_browser(someone):
     first = someone.focus
@@ -450,10 +424,6 @@ def test_keys_are_not_taken_from_fields_nor_from_the_browser(someone):
     someone.press('q').press('Control+b')
     assert someone.page.evaluate('leaked.filter(o => o != "Control")') == ['b']
     assert someone.n == 0 and someone.focus == first
-
-def kernels(proc):
-    children = psutil.Process(proc.pid).children(recursive=True)
-    return [o for o in children if 'ipykernel' in ' '.join(o.cmdline())]
 
 def test_kernel_killed_and_page_closed_lose_nothing(browser, site, q):
     start_afresh(site.ds)
@@ -525,12 +495,7 @@ def test_phone_in_the_dark(someone, site, q):
     page.set_viewport_size(dict(width=1100, height=900))
     page.emulate_media(color_scheme='light')
 
-NAMES = """[...document.querySelectorAll('.er :is(button, select, input, progress)')]
-    .map(o => (o.ariaLabel || o.innerText || o.labels?.[0]?.innerText || '').trim())"""
-
-def test_everything_has_a_name(someone):
-    for o in someone.page.locator('.er img').all(): assert o.get_attribute('alt')
-    assert all(someone.page.evaluate(NAMES))
+def test_axe_has_nothing_to_say(someone): assert axe(someone.page, '.er') == []
 
 # -- In JupyterLab
 

@@ -1,16 +1,15 @@
 "The area that takes photos, in a real browser: what arrives in Python, and the sentence where nothing can arrive."
 import base64, io, json, os, re, time
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 import numpy as np, pytest
 from PIL import Image
-from eyewear.page.launch import free_port, start_server, stop_server, wait_for_page
 from eyewear.page.assets import static_folder
 from eyewear.page.widgets import Arrival, PhotoDrop, max_bytes, max_photos
 from eyewear.core import PhotoError
 from eyewear.photo import max_pixels, max_side, max_webp, open_photo, stored_side
 from eyewear.predict import Classifier, Prediction
+import browsing
 from badphotos import BAD, claims, picture
 from conftest import HUSH, axe, comes_true, notebook
 from oddphotos import odd_photos
@@ -60,14 +59,10 @@ def terminal(path):
 
 class Site:
     "A page with nothing but the area, and the folder in which each photo is put that arrives"
-    def __init__(self, home):
+    def __init__(self, home, url):
         self.home = home
+        self.url = url
         self.arrived = home/'arrived'
-        port = free_port(0)
-        self.url = f'http://127.0.0.1:{port}/'
-        (home/'drop.ipynb').write_text(notebook(CODE, title='Drop'))
-        with terminal(home/'log.txt'):
-            self.proc = start_server(home/'drop.ipynb', None, port, '127.0.0.1', DROP_DIR=str(self.arrived))
     def clear(self):
         self.arrived.mkdir(exist_ok=True)
         for f in self.arrived.iterdir(): f.unlink()
@@ -90,11 +85,12 @@ class Site:
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
-    s = Site(tmp_path_factory.mktemp('drop'))
-    try:
-        wait_for_page(s.proc, s.url)
-        yield s
-    finally: stop_server(s.proc)
+    home = tmp_path_factory.mktemp('drop')
+    (home/'drop.ipynb').write_text(notebook(CODE, title='Drop'))
+    with ExitStack() as stack:
+        with terminal(home/'log.txt'):
+            s = stack.enter_context(browsing.serving(home/'drop.ipynb', DROP_DIR=str(home/'arrived')))
+        yield Site(home, s.url)
 
 @pytest.fixture(autouse=True)
 def nothing_has_come(request):
@@ -107,11 +103,10 @@ FILES = '''all => {
   return t
 }'''
 
-class Visitor:
-    "Somebody who looks at the page"
+class Visitor(browsing.Visitor):
+    "Somebody with photos"
     def __init__(self, browser, url, clock=False, script=None, **context):
-        self.context = browser.new_context(**dict(viewport=dict(width=900, height=700)) | context)
-        self.page = self.context.new_page()
+        super().__init__(browser, **context)
         self.page.on('filechooser', lambda _: None) # else a key may come before Playwright listens
         if script: self.page.add_init_script(script)
         if clock: self.page.clock.install()
@@ -122,13 +117,9 @@ class Visitor:
     def area(self): return self.button(re.compile('photos|choose files'))
     @property
     def said(self): return self.page.locator('.ed-say').inner_text()
-    def button(self, name): return self.page.get_by_role('button', name=name)
-    def close(self): self.context.close()
 
     def choose(self, *files):
-        "Choose files by name and bytes, as they are"
-        with self.page.expect_file_chooser() as fc: self.area.click()
-        fc.value.set_files([dict(name=n, mimeType='', buffer=d) for n, d in files])
+        browsing.choose(self.page, self.area, *files)
         return self
 
     def transfer(self, *files):
@@ -150,14 +141,11 @@ class Visitor:
         self.page.locator('.ed:not(.ed-busy)').wait_for(timeout=60_000)
         return self
 
-    def fits(self): return self.page.evaluate('document.documentElement.scrollWidth <= innerWidth')
-
 @pytest.fixture(scope='module')
 def visitor(browser, site):
-    v = Visitor(browser, site.url)
-    yield v
-    assert v.page.title() == 'Drop' # no name of a file was taken for markup
-    v.close()
+    with Visitor(browser, site.url) as v:
+        yield v
+        assert v.page.title() == 'Drop' # no name of a file was taken for markup
 
 def look(a):
     "The photo that has arrived"
@@ -207,15 +195,6 @@ def test_dropped_on_what_has_its_own_use_for_files(visitor, site):
     visitor.drop(('b.png', picture('PNG')))
     assert [o.name for o in site.wait()] == ['b.png']
 
-def test_dropped_words_are_no_photo(visitor, site):
-    words = visitor.transfer()
-    words.evaluate('t => t.setData("text/plain", "hello")')
-    visitor.page.dispatch_event('.ed-area', 'dragover', dict(dataTransfer=words))
-    visitor.page.dispatch_event('.ed-area', 'drop', dict(dataTransfer=words))
-    assert 'Nothing here that could be a photo' in visitor.says('Nothing')
-    visitor.choose(('a.png', picture('PNG'))).quiet()
-    assert visitor.said == '' and len(site.wait()) == 1
-
 COPY = '''async o => navigator.clipboard.write([new ClipboardItem({'image/png':
     new Blob([Uint8Array.from(atob(o), c => c.charCodeAt(0))], {type: 'image/png'})})])'''
 
@@ -242,7 +221,14 @@ def test_pasted_where_somebody_writes_is_left_alone(visitor, site):
     a, = site.wait()
     assert near(look(a).getpixel((9,9)), (0,0,255))
 
-def test_pasted_words_are_no_photo(visitor, site):
+def test_words_are_no_photo(visitor, site):
+    words = visitor.transfer()
+    words.evaluate('t => t.setData("text/plain", "hello")')
+    visitor.page.dispatch_event('.ed-area', 'dragover', dict(dataTransfer=words))
+    visitor.page.dispatch_event('.ed-area', 'drop', dict(dataTransfer=words))
+    assert 'Nothing here that could be a photo' in visitor.says('Nothing')
+    visitor.choose(('a.png', picture('PNG'))).quiet()
+    assert visitor.said == '' and len(site.wait()) == 1
     visitor.area.focus()
     paste(visitor, 'hello')
     assert 'Nothing here that could be a photo' in visitor.says('Nothing')
@@ -275,29 +261,28 @@ SPY = '''(() => { window.streams = []; const own = navigator.mediaDevices.getUse
 ON = 'streams.filter(s => s.getTracks().some(o => o.readyState === "live")).length'
 
 def test_camera(browser, site):
-    v = Visitor(browser, site.url, script=SPY, permissions=['camera'])
-    take = v.button('Take a photo')
-    dialog = v.page.get_by_role('dialog', name='Take a photo')
-    take.click()
-    snap = dialog.get_by_role('button', name='Take the photo')
-    snap.and_(v.page.locator(':focus')).wait_for() # once there is a picture
-    v.page.keyboard.press('Enter')
-    a, = site.wait()
-    img = look(a)
-    assert a.name == 'camera.jpg' and img.format == 'JPEG' and max(img.size) <= 1024
-    assert len(img.getcolors(10**6) or range(99)) > 3
-    assert not dialog.count() and v.page.evaluate('streams.length') == 1 and v.page.evaluate(ON) == 0
-    cancel = dialog.get_by_role('button', name='Cancel')
-    for leave in (cancel.click, lambda: v.page.keyboard.press('Escape')):
+    with Visitor(browser, site.url, script=SPY, permissions=['camera']) as v:
+        take = v.button('Take a photo')
+        dialog = v.page.get_by_role('dialog', name='Take a photo')
         take.click()
-        dialog.wait_for()
-        comes_true(v.page, f'{ON} === 1')
-        leave()
-        dialog.wait_for(state='detached')
-        comes_true(v.page, f'{ON} === 0') # the camera goes off once the dialog is gone
-        assert take.evaluate('o => o === document.activeElement')
-    assert len(site.photos) == 1 and v.page.evaluate('streams.length') == 3
-    v.close()
+        snap = dialog.get_by_role('button', name='Take the photo')
+        snap.and_(v.page.locator(':focus')).wait_for() # once there is a picture
+        v.page.keyboard.press('Enter')
+        a, = site.wait()
+        img = look(a)
+        assert a.name == 'camera.jpg' and img.format == 'JPEG' and max(img.size) <= 1024
+        assert len(img.getcolors(10**6) or range(99)) > 3
+        assert not dialog.count() and v.page.evaluate('streams.length') == 1 and v.page.evaluate(ON) == 0
+        cancel = dialog.get_by_role('button', name='Cancel')
+        for leave in (cancel.click, lambda: v.page.keyboard.press('Escape')):
+            take.click()
+            dialog.wait_for()
+            comes_true(v.page, f'{ON} === 1')
+            leave()
+            dialog.wait_for(state='detached')
+            comes_true(v.page, f'{ON} === 0') # the camera goes off once the dialog is gone
+            assert take.evaluate('o => o === document.activeElement')
+        assert len(site.photos) == 1 and v.page.evaluate('streams.length') == 3
 
 FAIL = 'name => navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", name))'
 
@@ -314,9 +299,8 @@ def test_camera_that_fails_is_a_sentence(visitor, site, error, words):
     assert visitor.said == '' and site.wait()
 
 def test_no_button_where_no_camera_can_be(browser, site):
-    v = Visitor(browser, site.url, script='Object.defineProperty(navigator, "mediaDevices", {value: undefined})')
-    assert v.area.is_visible() and not v.button('Take a photo').count()
-    v.close()
+    with Visitor(browser, site.url, script='Object.defineProperty(navigator, "mediaDevices", {value: undefined})') as v:
+        assert v.area.is_visible() and not v.button('Take a photo').count()
 
 # -- Made small
 
@@ -504,82 +488,70 @@ def test_function_that_raises(visitor, site):
     assert 'RuntimeError: /srv/secret is full' in (site.home/'log.txt').read_text()
 
 def test_no_answer_is_a_sentence_and_the_area_works_again(browser, site):
-    v = Visitor(browser, site.url, clock=True)
-    v.choose(('wait.png', picture('PNG')), ('b.png', picture('PNG')))
-    site.wait(1)
-    v.drop(('behind.png', picture('PNG')))
-    v.page.clock.fast_forward(15_000)
-    assert v.said == '1 of 2'
-    v.page.clock.fast_forward(10_000)
-    lost = 'No answer: the connection is lost, or the server is busy or has stopped. Please load the page again.'
-    assert v.says('No answer') == lost
-    v.quiet()
-    site.go() # it was only busy
-    v.choose(('c.png', picture('PNG'))).quiet()
-    assert [o.name for o in site.wait(2)] == ['wait.png', 'c.png'] and v.said == ''
-    v.close()
+    with Visitor(browser, site.url, clock=True) as v:
+        v.choose(('wait.png', picture('PNG')), ('b.png', picture('PNG')))
+        site.wait(1)
+        v.drop(('behind.png', picture('PNG')))
+        v.page.clock.fast_forward(15_000)
+        assert v.said == '1 of 2'
+        v.page.clock.fast_forward(10_000)
+        lost = 'No answer: the connection is lost, or the server is busy or has stopped. Please load the page again.'
+        assert v.says('No answer') == lost
+        v.quiet()
+        site.go() # it was only busy
+        v.choose(('c.png', picture('PNG'))).quiet()
+        assert [o.name for o in site.wait(2)] == ['wait.png', 'c.png'] and v.said == ''
 
 # -- How it looks
 
-PHONE = dict(viewport=dict(width=360, height=740), has_touch=True, is_mobile=True, device_scale_factor=2)
+PHONE = dict(width=360, height=740, has_touch=True, is_mobile=True, device_scale_factor=2)
 
 def test_phone(browser, site):
-    v = Visitor(browser, site.url, permissions=['camera'], **PHONE)
-    assert v.fits() and v.area.inner_text() == 'Choose photos'
-    for o in v.page.locator('.ed button').all():
-        box = o.bounding_box()
-        assert box['width'] >= 44 and box['height'] >= 44, box
-    snap = v.page.get_by_role('button', name='Take the photo')
-    v.button('Take a photo').tap()
-    snap.wait_for()
-    assert v.fits()
-    snap.tap()
-    assert site.wait()[0].name == 'camera.jpg'
-    names = [f'{i}'+'a'*300 for i in range(203)]
-    v.quiet().drop(*((o, b'') for o in names))
-    assert v.says('Left out').endswith(f'Left out: {", ".join(names[200:])}.') and v.fits()
-    v.close() # they need not all be sent
+    with Visitor(browser, site.url, permissions=['camera'], **PHONE) as v:
+        assert v.fits() and v.area.inner_text() == 'Choose photos'
+        for o in v.page.locator('.ed button').all():
+            box = o.bounding_box()
+            assert box['width'] >= 44 and box['height'] >= 44, box
+        snap = v.page.get_by_role('button', name='Take the photo')
+        v.button('Take a photo').tap()
+        snap.wait_for()
+        assert v.fits()
+        snap.tap()
+        assert site.wait()[0].name == 'camera.jpg'
+        names = [f'{i}'+'a'*300 for i in range(203)]
+        v.quiet().drop(*((o, b'') for o in names))
+        assert v.says('Left out').endswith(f'Left out: {", ".join(names[200:])}.') and v.fits()
 
-def test_nothing_jumps(visitor, site):
+ANIMATION = 'o => getComputedStyle(o).animationName'
+
+def test_nothing_jumps_and_the_spinner_stands_still_where_asked(visitor, site):
     boxes = lambda: [o.bounding_box() for o in visitor.page.locator('.ed button').all()]
     visitor.choose(('a.png', picture('PNG'))).quiet()
     before = boxes()
     visitor.choose(('wait.png', picture('PNG')), ('b.png', picture('PNG')))
-    visitor.page.locator('.ed-spin').wait_for()
-    assert visitor.said == '1 of 2' and boxes() == before
+    spinner = visitor.page.locator('.ed-spin')
+    spinner.wait_for()
+    assert visitor.said == '1 of 2' and boxes() == before and 'ed-turn' in spinner.evaluate(ANIMATION)
+    visitor.page.emulate_media(reduced_motion='reduce')
+    assert 'ed-turn' not in spinner.evaluate(ANIMATION)
     site.go()
     visitor.quiet()
     visitor.button('Take a photo').click()
     visitor.says('camera')
     assert boxes() == before
 
-STYLE = 'o => [getComputedStyle(o).animationName, getComputedStyle(o).animationDelay]'
-
-@pytest.mark.parametrize('motion,names', [('no-preference', 'ed-turn, ed-late'), ('reduce', 'ed-late')])
-def test_spinner_waits_and_stands_still_where_asked(visitor, site, motion, names):
-    visitor.page.emulate_media(reduced_motion=motion)
-    visitor.choose(('wait.png', picture('PNG')))
-    visitor.page.locator('.ed-busy').wait_for()
-    spinner = visitor.page.locator('.ed-spin')
-    name, delay = spinner.evaluate(STYLE)
-    assert name == names and delay.split(', ')[-1] == '0.3s'
-    site.go()
-    visitor.quiet()
-    assert not spinner.is_visible()
-
 def test_axe_has_nothing_to_say(browser, site):
-    v = Visitor(browser, site.url, permissions=['camera'])
-    schemes = 'light', 'dark'
-    def check():
-        for scheme in schemes:
-            v.page.emulate_media(color_scheme=scheme)
-            assert axe(v.page, '.ed') == []
-    check()
-    v.choose(('raise.png', picture('PNG'))).says('went wrong')
-    v.button('Take a photo').click()
-    v.page.get_by_role('button', name='Take the photo').wait_for()
-    check()
-    v.close()
+    with Visitor(browser, site.url, permissions=['camera']) as v:
+        schemes = 'light', 'dark'
+        def check():
+            for scheme in schemes:
+                v.page.emulate_media(color_scheme=scheme)
+                assert axe(v.page, '.ed') == []
+        check()
+        v.choose(('raise.png', picture('PNG'))).says('went wrong')
+        v.button('Take a photo').click()
+        v.page.get_by_role('button', name='Take the photo').wait_for()
+        check()
 
 # -- What Python makes of it, without a browser
 
@@ -590,8 +562,6 @@ def test_limits_are_those_of_the_browser():
     assert (limits['PIXELS'], limits['WEBP'], limits['LONGEST']) == (max_pixels, max_webp, max_side)
 
 GOOD = dict(do='photo', name='a.jpg', problem='', i=0, n=1)
-WRONG = dict(do='evil'), dict(name=7), dict(problem={}), dict(i=-1), dict(i=.5), dict(n=10**9)
-NONSENSE = [(7, []), *((dict(GOOD, **o), [b'a']) for o in WRONG), *((dict(do='example', k=k), []) for k in (-1, None))]
 
 @pytest.fixture
 def area():
@@ -601,38 +571,18 @@ def area():
     drop.on_photo(photos.append)
     return SimpleNamespace(drop=drop, answer=drop.answer, photos=photos)
 
-@pytest.mark.parametrize('msg,buffers', NONSENSE)
-def test_nonsense_is_left_alone(area, msg, buffers):
-    assert area.answer(msg, buffers)['wrong'] == '' and area.photos == []
-
-def test_photo_over_the_limit_sent_by_hand_is_a_sentence(area):
-    "Its bytes count, not the items of the view"
-    assert area.answer(GOOD, [memoryview(np.zeros(max_bytes//8+1))])['wrong'] == ''
-    assert area.photos == [Arrival('a.jpg', None, 'a.jpg: 20.0 MB; at most 20 MB can be sent', 0, 1)]
-
-def test_names_are_text_whatever_was_sent(area):
+def test_names_and_sentences_are_text_and_have_an_end(area):
     "Half of an emoji, say: no table with it could be sent"
-    for name in ('half \ud83d.jpg', '\udc80', 'caf\u00e9.jpg'): area.answer(dict(GOOD, name=name), [b'x'])
-    area.answer(dict(GOOD, problem='\ud83d'), [])
-    assert area.answer(dict(GOOD, id='\ud83d'+'x'*500), [b'x'])['id'].encode()
-    assert [o.name for o in area.photos][:3] == ['half \\xed\\xa0\\xbd.jpg', '\\x80', 'caf\u00e9.jpg']
-    for o in area.photos: (o.name+o.problem).encode()
-
-def test_names_and_sentences_have_an_end(area):
-    area.answer(dict(GOOD, name='a\n\tb'+'c'*10**6), [b'x'])
-    area.answer(dict(GOOD, name=' ', problem='p'*10**6), [])
-    a, b = area.photos
-    assert len(a.name) == 200 and a.name.startswith('a bc')
-    assert (len(b.name), len(b.problem), b.data) == (5, 400, None)
+    names = {'half \ud83d.jpg': 'half \\xed\\xa0\\xbd.jpg', '\udc80': '\\x80', 'caf\u00e9.jpg': 'caf\u00e9.jpg',
+        'a\n\tb': 'a b', ' ': 'photo'}
+    for name in names: area.answer(dict(GOOD, name=name), [b'x'])
+    assert [o.name for o in area.photos] == [*names.values()]
+    wrong = area.answer(dict(GOOD, name='n'*500, problem='\ud83d'*500, id='\ud83d'*500), [])
+    long = area.photos[-1]
+    assert (len(long.name), len(long.problem), len(wrong['id'].encode()), long.data) == (200, 400, 100, None)
+    long.problem.encode()
 
 def test_traits_of_a_visitor_change_nothing(area):
     area.drop.set_state(dict(examples=[dict(alt='y', url='y')]*3))
     for k in range(3): area.answer(dict(do='example', k=k))
     assert [o.data for o in area.photos] == [b'x']
-
-def test_each_function_is_called_though_one_fails():
-    def broken(a): raise RuntimeError
-    drop, photos = PhotoDrop(), []
-    for f in (broken, photos.append): drop.on_photo(f)
-    drop.answer(GOOD, [memoryview(b'abc')])
-    assert photos == [Arrival('a.jpg', b'abc', '', 0, 1)]

@@ -41,7 +41,7 @@ function drawn() {
 
 let kernel, ended = false
 function show(since = performance.now()) {
-  const late = performance.now() - since > 20000
+  const late = window.jupyterapp && performance.now() - since > 20000 // until Voila is up, a busy machine may still bring the kernel
   if (!kernel && (kernel = window.jupyterapp?.widgetManager?.kernel)) watch()
   if (!late && !(kernel && drawn())) return setTimeout(show, 30, since)
   document.body.classList.remove('loading')
