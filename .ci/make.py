@@ -2,6 +2,8 @@
 import hashlib, json, os, platform, shutil, signal, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT/'.venv'
@@ -11,6 +13,7 @@ LIGHT_PINS = 'constraints/light.txt'
 PYTHONS = (3,11), (3,13)                            # oldest and newest that the pinned versions are tested with
 MACHINES = 'Linux x86_64', 'Linux aarch64', 'Darwin arm64'
 SIZES = {'Linux': 6.8, 'Darwin': 2.0, 'cpu': 2.1}   # GB in .venv; on Linux the index's torch brings CUDA
+TORCH_HOST = 'https://download.pytorch.org/whl/cpu/torch/'  # where the CPU build of torch comes from
 LIGHT_TOOLS = 'pytest', 'pytest-xdist', 'playwright', 'axe-playwright-python', 'onnx'  # for tests of the light part
 
 def stop(msg):
@@ -85,6 +88,28 @@ def check_disk(size):
     print(f'eyewear: installs about {size} GB into .venv, once ({free:.0f} GB free{hint})', flush=True)
     if free < size+1: stop(f'{size+1:.1f} GB of free disk are needed at {ROOT}, {free:.1f} GB are there')
 
+def answers(url, patience=3):
+    "Does the host of `url` answer within `patience` seconds? A name that is slow to resolve counts as no"
+    found = []
+    def ask():
+        try: urlopen(url, timeout=patience).close()
+        except (OSError, ValueError): return
+        found.append(url)
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(patience)
+    return bool(found)
+
+def has_torch(): return bool(list(VENV.glob('lib/*/site-packages/torch')))
+
+def has_nvidia(): return bool(shutil.which('nvidia-smi')) or Path('/dev/nvidia0').exists()
+
+def torch_backend(had):
+    "Which build of torch: TORCH_BACKEND, else the one that is installed, else the CPU's where no NVIDIA GPU could use another"
+    backend = os.environ.get('TORCH_BACKEND') or had
+    if backend or has_torch() or platform.system() != 'Linux' or has_nvidia(): return backend
+    return 'cpu' if answers(TORCH_HOST) else ''
+
 def digest_of(*files):
     "Digest of what an installation depends on"
     return hashlib.sha256(b'\0'.join((ROOT/f).read_bytes() for f in files)).hexdigest()
@@ -96,9 +121,9 @@ def setup(*extras):
     stamp = VENV/'eyewear-installed.json'
     had = json.loads(stamp.read_text()) if stamp.exists() else dict(extras=[], backend='')
     want = dict(digest=digest_of('settings.ini', 'setup.py', 'pyproject.toml', PINS),
-                extras=sorted({*extras, *had['extras']}), backend=os.environ.get('TORCH_BACKEND') or had['backend'])
+                extras=sorted({*extras, *had['extras']}), backend=torch_backend(had['backend']))
     if had == want: return
-    if not list(VENV.glob('lib/*/site-packages/torch')):
+    if not has_torch():
         check_disk(SIZES['cpu' if want['backend'] == 'cpu' else platform.system()])
     cmd = ['pip', 'install', '--python', script('python'), '-c', PINS, '--reinstall-package', 'eyewear']
     if want['backend']: cmd += ['--torch-backend', want['backend']]
