@@ -162,7 +162,7 @@ def settings()->SimpleNamespace: # `.source`, `.limit` (photos a label), `.label
     "What was asked for by `$EYEWEAR_SOURCE`, `$EYEWEAR_LIMIT` and `$EYEWEAR_LABELS`"
     limit = photo_limit(os.environ.get('EYEWEAR_LIMIT') or 150)
     labels = read_labels(os.environ.get('EYEWEAR_LABELS', ''))
-    return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or 'auto', limit=limit, labels=labels)
+    return SimpleNamespace(source=os.environ.get('EYEWEAR_SOURCE') or '', limit=limit, labels=labels)
 
 # %% ../nbs/00_core.ipynb #705a63c8
 def is_stream(

@@ -1,4 +1,4 @@
-"""Photos from a search, from drawings or from your own folder, with a note of where each came from
+"""Your first model in a few lines, then where photos come from
 
 Docs: https://OWNER.github.io/eyewear/download.html.md"""
 
@@ -7,41 +7,39 @@ Docs: https://OWNER.github.io/eyewear/download.html.md"""
 # %% auto #0
 __all__ = ['query_dict', 'eyewear_types', 'sources', 'download', 'load_dataset']
 
-# %% ../nbs/01_download.ipynb #54e29466
+# %% ../nbs/01_download.ipynb #7233cb02
 import os
-
-from .core import SourceError,home,photo_limit,settings,write_file
+from .core import home,photo_limit,settings,write_file
 from .data.dataset import Dataset,read_marks
 from .data.sources import *
 
-# %% ../nbs/01_download.ipynb #76c23877
+# %% ../nbs/01_download.ipynb #fbee219d
 query_dict = { # chkstyle: ignore-node
     "glasses":"(man OR woman) portrait glasses",
     "sunglasses":"(man OR woman) portrait sunglasses",
     "VR":"(man OR woman) portrait VR headset",
     "none":"(man OR woman) portrait NOT glasses NOT sunglasses NOT 'VR headset'"}
 
-# %% ../nbs/01_download.ipynb #bcaa6c5b
+# %% ../nbs/01_download.ipynb #beefdb32
 eyewear_types = [key for key,value in query_dict.items()]
 
-# %% ../nbs/01_download.ipynb #3fb7835e
+# %% ../nbs/01_download.ipynb #44f0583c
 sources = {'bing': bing, 'openverse': openverse}
 
-# %% ../nbs/01_download.ipynb #6b4ab5c6
+# %% ../nbs/01_download.ipynb #13b0b39b
 def download(
-    source:str=None,             # `auto`, `practice`, a name in `sources`, a folder or a CSV; `$EYEWEAR_SOURCE` by default
-    limit:int=None,              # Photos a label; `$EYEWEAR_LIMIT` by default
-    labels:list=None,            # Labels to use; `$EYEWEAR_LABELS` by default
+    source:str=None,             # `practice`, a name in `sources`, a folder, or a CSV
+    limit:int=None,              # Photos a label
+    labels:list=None,            # Labels to use
     adult_filter_off:bool=False, # Bing: switch SafeSearch off?
-    folder:str=None,             # For the manifest of another dataset: a copy of the folder that its photos were in
+    folder:str=None,             # For a manifest: a copy of the folder its photos were in
     **kwargs,                    # allow, timeout, tries, quiet: see `eyewear.data.fetch`
 )->Dataset:                      # The dataset, complete; its folder is under `home()`
-    "Photos of each label on disk; what is there already is not fetched again"
+    "Photos of each label on disk; by default those of $EYEWEAR_SOURCE, $EYEWEAR_LABELS, $EYEWEAR_LIMIT"
     asked = settings()
-    source = str(source or asked.source)
     limit = photo_limit(asked.limit if limit is None else limit)
-    labels = labels or asked.labels
-    if source=='auto': return _auto(limit, labels, adult_filter_off, **kwargs)
+    if source is None: labels = labels or asked.labels
+    source = str(source or asked.source or 'practice')
     options = {'adult_filter_off':True} if adult_filter_off else {}
     todo = plan(source, labels, limit, query_dict, sources, folder, **options)
     path = dataset_path(source, limit, labels, query_dict, sources, adult_filter_off, say=True)
@@ -51,26 +49,15 @@ def download(
     write_file(home()/'current.txt', path.name)
     return ds
 
-# %% ../nbs/01_download.ipynb #51e864e5
-def _auto(limit, labels, adult_filter_off, **kwargs):
-    "Bing where it answers or has answered before, else the practice portraits"
-    path = dataset_path('bing', limit, labels, query_dict, sources, adult_filter_off)
-    problem = 'Bing cannot be reached'
-    if read_marks(path).get('complete') or bing_answers():
-        try: return download('bing', limit, labels, adult_filter_off, **kwargs)
-        except SourceError as e: problem = str(e)
-    print(f'{problem}: using the drawn practice portraits')
-    return download('practice', limit, labels)
-
-# %% ../nbs/01_download.ipynb #273ef4b6
+# %% ../nbs/01_download.ipynb #5f7c4124
 def load_dataset()->Dataset: # `$EYEWEAR_SOURCE`'s where that is set, else the one used last
     "The dataset that lesson 01 has left; without one, a few practice portraits"
     asked = settings()
     last = home()/'current.txt'
-    if asked.source!='auto': path = dataset_path(asked.source, asked.limit, asked.labels, query_dict, sources)
+    if asked.source: path = dataset_path(asked.source, asked.limit, asked.labels, query_dict, sources)
     elif last.exists(): path = home()/last.read_text(encoding='utf-8').strip()
     else: path = home()/'practice-40'
     if read_marks(path).get('complete'): return Dataset(path)
-    if asked.source!='auto': return download()
+    if asked.source: return download()
     print('No photos yet (lesson 01 brings them): drawing a few practice portraits')
     return download('practice', int(os.environ.get('EYEWEAR_LIMIT') or 40), asked.labels)

@@ -719,8 +719,8 @@ def _draw_row(axes, label, files, captions):
     for ax,file in zip(axes, files):
         img,note = _tile(file)
         ax.imshow(img)
-        ax.text(48, 48, note, ha='center', va='center', fontsize=7)
-    for ax,caption in zip(axes, captions): ax.text(48, 100, caption, ha='center', va='top', fontsize=7)
+        ax.text(48, 48, note, ha='center', va='center', fontsize=9)
+    for ax,caption in zip(axes, captions): ax.text(48, 100, caption, ha='center', va='top', fontsize=9)
 
 # %% ../nbs/00_photo.ipynb #131bb325
 def photo_sheet(
@@ -734,11 +734,11 @@ def photo_sheet(
     captions = captions or []
     rows = _sheet_rows(photos, captions, n)
     caption_lines = max((str(o).count('\n')+1 for o in captions), default=0)
-    height = len(rows)*(1+.16*caption_lines)+.4
-    fig,axs = plt.subplots(max(len(rows), 1), n, figsize=(n, height), dpi=72, squeeze=False, layout='constrained')
+    height = len(rows)*(1.3+.19*caption_lines)+.5
+    fig,axs = plt.subplots(max(len(rows), 1), n, figsize=(1.3*n, height), dpi=80, squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set_axis_off()
     for axes,row in zip(axs, rows): _draw_row(axes, *row)
-    fig.suptitle(title or 'Which of these do not belong in their row?', fontsize=10)
+    fig.suptitle(title or 'Which of these do not belong in their row?', fontsize=12)
     plt.close(fig)
     return fig
 

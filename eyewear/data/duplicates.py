@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/eyewear/data/duplicates.html.md"""
 # %% auto #0
 __all__ = ['thumb_side', 'boxes', 'near_bits', 'max_near', 'near_limit', 'thumb', 'hashes', 'candidates', 'align', 'difference',
            'near_pairs', 'group_names', 'plausible_pairs', 'near_duplicates', 'group_near', 'near_copies', 'likeness',
-           'nearest', 'neighbours']
+           'nearest', 'neighbours', 'exact_duplicates', 'twice_labelled', 'find_odd', 'suspects']
 
 # %% ../../nbs/data/duplicates.ipynb #5ad12326
 import os
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ..core import DatasetError,PhotoError
-from ..photo import open_photo
+from ..photo import odd_looks,open_photo
 from .dataset import Dataset
 try: from threadpoolctl import threadpool_limits # Comes with scikit-learn, which fastai needs
 except ImportError: threadpool_limits = nullcontext
@@ -532,3 +532,65 @@ def neighbours(
     names = [f.name for f in files]
     labels = [f.parent.name for f in files]
     return nearest(feats, names, labels, n)
+
+# %% ../../nbs/data/duplicates.ipynb #f72dece0
+def exact_duplicates(
+    ds:Dataset, # Dataset
+)->list:        # `(kept, copy)`: names; what comes first in the manifest is kept
+    "Photos whose very bytes are there twice, under two labels"
+    names = {f.name for f in ds.files()}
+    first = {} # digest -> name of the photo that came first
+    out = []
+    for row in ds.rows:
+        name = Path(row['file']).name
+        if name not in names or row['status']=='duplicate': continue
+        kept = first.setdefault(row['sha256'], name)
+        if kept!=name: out.append((kept, name))
+    return out
+
+# %% ../../nbs/data/duplicates.ipynb #947b678a
+def twice_labelled(
+    ds:Dataset, # Dataset
+)->list:        # Names of photos that are in
+    "Photos that came under more than one label: a person should look which is right"
+    labels = {}
+    for row in ds.rows: labels.setdefault(row['sha256'], set()).add(row['label'])
+    return [f.name for f in ds.files() if len(labels[ds.row(f.name)['sha256']])>1]
+
+# %% ../../nbs/data/duplicates.ipynb #63591d7b
+def find_odd(
+    ds:Dataset,        # Dataset
+    features,          # Function of a dataset and files that gives features `[n, d]`, or None where it cannot
+    share:float=.05,   # Part of the photos that counts as unlike the others
+)->dict:               # name -> why, the oddest first; those that a test uses are not among them
+    "Photos that are of little use, or like no other here"
+    split = ds.split()
+    files = [f for f in ds.whole_files() if split[f.name]!='test']
+    out = {f.name: reason for f,reason in odd_looks(files).items()}
+    feats = features(ds, files)
+    if feats is None: return out
+    like = likeness(feats)
+    least_like = like.argsort()[:int(len(files)*share)]
+    for i in least_like: out.setdefault(files[i].name, f'like no other here ({like[i]:.2f})')
+    return out
+
+# %% ../../nbs/data/duplicates.ipynb #e067f426
+def suspects(
+    ds:Dataset,      # Dataset
+    features,        # Function of a dataset and files that gives features `[n, d]`, or None where it cannot
+    pairs:list=None, # From `near_duplicates`, where you have them
+)->list:             # Dicts with name, why, reason, part and like, as `Review` takes them
+    "The photos that a person should look at, as far as can be told without a trained model"
+    split = ds.split()
+    label = {f.name: f.parent.name for f in ds.files()}
+    out = {o: ('two labels','the same photo came under two labels') for o in twice_labelled(ds)}
+    if pairs is None: pairs = near_duplicates(ds, features)
+    for a,b,_ in pairs:
+        if a not in label or b not in label or label[a]==label[b]: continue
+        out.setdefault(a, ('two labels',f'a copy of it is called {label[b]}'))
+        out.setdefault(b, ('two labels',f'a copy of it is called {label[a]}'))
+    for o,text in find_odd(ds, features).items(): out.setdefault(o, ('odd',text))
+    files = ds.whole_files()
+    like = neighbours(files, features(ds, files))
+    return [dict(name=o, reason=kind, why=text, part=split[o], like=like.get(o, {}))
+        for o,(kind,text) in out.items() if split[o]!='test']

@@ -373,7 +373,7 @@ def own_photos(
     path = source_path(source)
     shown = f'SOURCE={str(source)[:200]}'
     if is_list(path): return listed_photos(path)
-    if not os.path.isdir(path): raise SourceError(f'{shown}: neither a folder nor one of auto, {", ".join(names)}')
+    if not os.path.isdir(path): raise SourceError(f'{shown}: neither a folder nor one of {", ".join(names)}')
     marks = read_marks(path)
     origin = marks.get('source', 'photos')
     if marks: raise SourceError(f'{shown}: a dataset that eyewear made from {origin}; name that instead')

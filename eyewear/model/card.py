@@ -90,6 +90,7 @@ def _errors(ds, rec):
     for label,o in (rec.get('per_label') or {}).items():
         rows.append([markdown_text(label), _per_cent(o.get('precision')), _per_cent(o.get('recall')), o.get('n', '')])
     if rows: out += ['', *_table(['label','precision','recall','photos'], rows)]
+    if out and rec.get('final'): out += ['', 'All of this was measured before the last training, in which the model learned from the valid and test photos too.']
     return out
 
 def _calibration(ds, rec):
