@@ -9,8 +9,9 @@ EPOCHS = [int(o) for o in os.environ.get('EPOCHS', '8,12,20').split(',')]
 
 def row(ds, advice, arch, epochs, **kwargs):
     "Errors after a training of `epochs`, or why there is none"
-    from eyewear.core import EyewearError
-    from eyewear.train import error_figures, say_error, train
+    from eyewear.core import EyewearError, say_error
+    from eyewear.model.metrics import error_figures
+    from eyewear.train import train
     start = time.perf_counter()
     try: learn = train(ds, arch, epochs, **kwargs)
     except EyewearError as e:
@@ -23,7 +24,7 @@ def row(ds, advice, arch, epochs, **kwargs):
 def found_lr(ds, arch):
     "What fastai's finder proposes for the head"
     from eyewear.model.backbone import get_backbone
-    from eyewear.train import get_learner
+    from eyewear.model.training import get_learner
     learn = get_learner(ds, get_backbone(arch))
     learn.path = Path(os.environ['EYEWEAR_HOME']) # Where `lr_find` keeps the weights meanwhile
     with learn.no_bar(), learn.no_logging(): return learn.lr_find(num_it=40, show_plot=False).valley

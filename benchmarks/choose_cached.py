@@ -26,7 +26,8 @@ def one(ds, acts, files, part, cut, views, epochs, seed, all_late=False, photos=
     import numpy as np, torch
     from fastai.vision.all import nn, set_seed
     from eyewear.model.backbone import get_backbone
-    from eyewear.train import fit_late, get_learner, wilson
+    from eyewear.model.metrics import wilson
+    from eyewear.model.training import fit_late, get_learner
     set_seed(seed)
     backbone = get_backbone('tf_efficientnet_lite0')
     learn = get_learner(ds, backbone)
@@ -55,7 +56,8 @@ def choices():
 def main():
     import numpy as np, torch
     from eyewear.model.backbone import get_backbone
-    from eyewear.train import get_learner, view_activations
+    from eyewear.model.features import view_activations
+    from eyewear.model.training import get_learner
     with tempfile.TemporaryDirectory() as home:
         os.environ['EYEWEAR_HOME'] = home
         ds, rows, kept = right_set(home), [], {}

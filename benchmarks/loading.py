@@ -26,7 +26,7 @@ def learners(ds):
     "The same network on both ways of loading"
     from fastai.vision.all import ImageBlock, defaults
     from eyewear.model.backbone import get_backbone
-    from eyewear.train import get_dls
+    from eyewear.model.training import get_dls
     import torch
     from fastai.vision.all import CategoryBlock, DataBlock, FuncSplitter, Normalize, RandomResizedCrop, aug_transforms, error_rate, parent_label, vision_learner
     b, split = get_backbone('resnet18'), ds.split()

@@ -61,7 +61,8 @@ def make_model(home):
     from eyewear.clean import load_clean
     from eyewear.export import export_onnx
     from eyewear.model.backbone import get_backbone
-    from eyewear.train import get_dls, save_model, train
+    from eyewear.model.training import get_dls
+    from eyewear.train import save_model, train
     ds = load_clean()
     learn = train(ds, 'tf_efficientnet_lite0', how='head')
     save_model(learn, 'after')

@@ -33,7 +33,7 @@ def learner(home):
     from eyewear.model.backbone import get_backbone
     from eyewear.data.dataset import Dataset
     from eyewear.data.practice import make_practice
-    from eyewear.train import get_learner
+    from eyewear.model.training import get_learner
     ds = make_practice(Dataset.create(f'{home}/practice'), limit=8)
     for f in ds.files():
         if not ds.row(f.name)['width']: ds.decide(f.name, None)
@@ -61,7 +61,8 @@ def folder_row(name, folder, model, floor):
 def main():
     from eyewear.photo import open_photo, resize_for_model
     from fastai.learner import load_learner
-    from eyewear.export import export_onnx, export_pkl
+    from eyewear.export import export_onnx
+    from eyewear.model.onnx import export_pkl
     from eyewear.predict import Classifier
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(EYEWEAR_HOME=home, EYEWEAR_RUN=f'{home}/run')

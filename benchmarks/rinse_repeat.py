@@ -7,14 +7,17 @@ SEEDS = [int(o) for o in os.environ.get('SEEDS', '0').split(',')]
 
 def rounds(seed, home, n=2):
     "A row for the first training and for each round"
-    from eyewear.clean import clean, twice_labelled
+    from eyewear.clean import clean
+    from eyewear.data.duplicates import twice_labelled
     from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
     from eyewear.data.practice import found_wrong, review_by_key
     from eyewear.data.duplicates import likeness
     from eyewear.model.features import photo_features
     from eyewear.data.practice import make_practice
-    from eyewear.train import error_figures, say_error, train
+    from eyewear.core import say_error
+    from eyewear.model.metrics import error_figures
+    from eyewear.train import train
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     seen = set()

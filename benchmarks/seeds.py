@@ -8,14 +8,16 @@ SEEDS = [int(o) for o in os.environ.get('SEEDS', '0,1,2').split(',')]
 
 def one(seed, home):
     "A row for `seed`"
-    from eyewear.clean import clean, twice_labelled
+    from eyewear.clean import clean
+    from eyewear.data.duplicates import twice_labelled
     from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
     from eyewear.data.practice import found_wrong, read_key, review_by_key
     from eyewear.data.duplicates import likeness
     from eyewear.model.features import photo_features
     from eyewear.data.practice import make_practice
-    from eyewear.train import error_figures, train, wilson
+    from eyewear.model.metrics import error_figures, wilson
+    from eyewear.train import train
     ds = make_practice(Dataset.create(f'{home}/practice-{seed}'), seed=seed)
     clean(ds)
     figures = {}

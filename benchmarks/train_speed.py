@@ -44,7 +44,7 @@ def seed(ds):
     return total, f'{made:.1f} s to make + {head:.1f} s (head) + 7 x {sum(full)/len(full):.1f} s ({len(full)} measured{", from some batches" if BATCHES else ""})'
 
 def right_error(ds, learn):
-    from eyewear.train import error_figures
+    from eyewear.model.metrics import error_figures
     return error_figures(learn, ds)[1]
 
 def main():

@@ -20,9 +20,11 @@ def by_cleanlab(ds, files, folds=5):
 
 def one(seed, home):
     "Found in the first 13 % and 20 %, for each ranking"
-    from eyewear.clean import clean, twice_labelled
+    from eyewear.clean import clean
+    from eyewear.data.duplicates import twice_labelled
     from eyewear.data.dataset import Dataset
-    from eyewear.interpret import cross_probs, losses, rank_labels
+    from eyewear.interpret import cross_probs, rank_labels
+    from eyewear.model.metrics import losses
     from eyewear.data.practice import found_wrong
     from eyewear.data.duplicates import likeness
     from eyewear.model.features import photo_features

@@ -3,9 +3,9 @@ import csv
 from pathlib import Path
 import pytest
 pytest.importorskip('dicebear')
-from eyewear.clean import clean, exact_duplicates, features_of, find_odd, find_unreadable, suspects, twice_labelled
+from eyewear.clean import clean, features_of, find_unreadable
 from eyewear.data.dataset import Dataset
-from eyewear.data.duplicates import near_copies, near_duplicates
+from eyewear.data.duplicates import exact_duplicates, find_odd, near_copies, near_duplicates, suspects, twice_labelled
 from eyewear.data.practice import make_practice, portrait
 from eyewear.photo import jpeg
 
@@ -43,10 +43,10 @@ def test_the_odd_ones_are_put_before_a_person(practice):
     ds, key = practice
     trouble = {r['file']: r['trouble'] for r in key}
     part = ds.split()
-    odd = find_odd(ds)
+    odd = find_odd(ds, features_of)
     junk = {o for o in part if part[o] != 'test' and trouble.get(o) in ('no_portrait', 'two_people')}
     assert len(junk & set(odd)) >= len(junk)/2 and len(odd) <= .06*len(part)
-    queue = suspects(ds, [])
+    queue = suspects(ds, features_of, [])
     assert {o['name'] for o in queue} >= set(odd)
     for o in queue:
         assert o['part'] in ('train', 'valid') and set(o['like']) <= set(ds.labels)
@@ -58,5 +58,5 @@ def test_a_copy_under_another_label_goes_to_a_person(tmp_path):
     copy = jpeg(portrait('glasses', 1), side=240)
     other = Path(ds.add(copy, 'plates')['file']).name
     ds.split = lambda: {f.name: 'train' for f in ds.files()}
-    reasons = {o['name']: o['why'] for o in suspects(ds, near_duplicates(ds, features_of))}
+    reasons = {o['name']: o['why'] for o in suspects(ds, features_of, near_duplicates(ds, features_of))}
     assert reasons[other] == 'a copy of it is called cups'

@@ -1,5 +1,5 @@
 "Lesson 01 against a Bing on loopback, folders of all kinds, and interruptions."
-import io, os, re, signal, socket, subprocess, sys, threading, time, urllib.request
+import io, os, re, signal, socket, subprocess, sys, time, urllib.request
 from pathlib import Path
 import pytest
 from PIL import Image
@@ -166,33 +166,14 @@ def test_a_failed_photo_may_come_later(bing):
     ds = get('bing', 5)
     assert ds.counts()['none'] == 2 and 'failed' not in {o['status'] for o in ds.rows}  # Not found any more
 
-# -- Bing where it answers, else the practice portraits
+# -- Without a source: drawn portraits, and nobody is asked for a photo
 
-def test_auto_without_network(drawn, capsys):
+def test_default_is_drawn_and_a_source_is_never_replaced(full_bing, drawn, monkeypatch):
     ds = get(limit=40)
     assert ds.source == 'practice' and ds.path.name == 'practice-40' and drawn == [40]
-    assert capsys.readouterr().out == 'Bing cannot be reached: using the drawn practice portraits\n'
-
-def test_auto_takes_bing_and_keeps_what_it_gave(full_bing, drawn):
-    full_bing.find('portrait', 2)
-    assert get(limit=5).source == 'bing'
-    urllib_connects(no_network)
-    assert get(limit=5).source == 'bing' and not drawn
-
-def test_auto_where_bing_finds_nothing(bing, drawn, capsys):
-    bing.find('portrait', 2)
-    assert get(limit=5).source == 'practice'
-    assert 'no photos for glasses' in capsys.readouterr().out
-
-def test_the_question_is_bounded():
-    over = threading.Event()
-    def slow(host, **kwargs):
-        over.wait(30)
-        return no_network(host)
-    urllib_connects(slow)
-    start = time.monotonic()
-    assert not sources.bing_answers(.3) and time.monotonic()-start < 3
-    over.set()
+    assert not full_bing.asked
+    monkeypatch.setenv('EYEWEAR_SOURCE', 'bing')
+    assert get(limit=5).source == 'bing' and drawn == [40]
 
 # -- Folders
 

@@ -10,8 +10,12 @@ from fastai.vision.all import Callback
 from PIL import Image
 from eyewear import cli, export as lesson
 from eyewear.core import DatasetError, EyewearError, read_record, record, run_dir
-from eyewear.export import export_onnx, export_pkl, linear_head, parity, put_model, question
+from eyewear.cli import put_model
+from eyewear.export import export_onnx
+from eyewear.model import metrics
+from eyewear.model.explain import linear_head
 from eyewear.model.metrics import calibrate, load_calibration, outputs, save_calibration, unlike
+from eyewear.model.onnx import export_pkl, opset, parity, question
 from eyewear.photo import resize_for_model
 from eyewear.predict import Classifier, ModelError
 from tinylearner import tiny_dataset, tiny_learner
@@ -47,7 +51,7 @@ def run(tmp_path, monkeypatch): monkeypatch.setenv('EYEWEAR_RUN', str(tmp_path/'
 def one_program(exported, monkeypatch):
     "`export_onnx` takes the program that was exported once, for tests of all that is around it"
     program = SimpleNamespace(model_proto=onnx.load(exported.path))
-    monkeypatch.setattr(lesson, '_onnx_program', lambda whole, size: program)
+    monkeypatch.setattr(lesson, 'onnx_program', lambda whole, size: program)
 
 # -- The model file
 
@@ -100,7 +104,7 @@ def test_metadata(toy, exported):
 def test_inputs_and_outputs(exported):
     model = onnx.load(exported.path)
     onnx.checker.check_model(model, full_check=True)
-    assert [(o.domain, o.version) for o in model.opset_import] == [('', lesson.opset)]
+    assert [(o.domain, o.version) for o in model.opset_import] == [('', opset)]
     [photo] = [o.type.tensor_type for o in model.graph.input]
     assert photo.elem_type == onnx.TensorProto.UINT8 and photo.shape.dim[0].dim_param
     assert [o.name for o in model.graph.output] == ['probs','heat','unknown']
@@ -111,7 +115,7 @@ def test_saved_calibration_is_used_where_it_fits(toy, one_program, monkeypatch):
     c.temperature = 7.
     save_calibration(c)
     with monkeypatch.context() as m:
-        m.setattr(lesson, 'calibrate', lambda *_: pytest.fail('calibrated again'))
+        m.setattr(metrics, 'calibrate', lambda *_: pytest.fail('calibrated again'))
         assert Classifier(export_onnx(learn, ds, size=SIZE)).metadata['temperature'] == '7.0'
     other = tiny_learner(ds, epochs=1, size=SIZE)
     assert Classifier(export_onnx(other, ds, size=SIZE)).metadata['temperature'] != '7.0'

@@ -4,14 +4,15 @@ import pytest
 @pytest.fixture(scope='module')
 def figures(tmp_path_factory):
     "Train, rank, review by the key, train again: error rates on valid and test, what the ranking found"
-    from eyewear.clean import clean, twice_labelled
+    from eyewear.clean import clean
     from eyewear.data.dataset import Dataset
     from eyewear.interpret import cross_probs, rank_labels
     from eyewear.data.practice import found_wrong, review_by_key
-    from eyewear.data.duplicates import likeness
+    from eyewear.data.duplicates import likeness, twice_labelled
     from eyewear.model.features import photo_features
     from eyewear.data.practice import make_practice
-    from eyewear.train import error_figures, train
+    from eyewear.model.metrics import error_figures
+    from eyewear.train import train
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('EYEWEAR_HOME', str(tmp_path_factory.mktemp('figures')))
         ds = make_practice(Dataset.create(tmp_path_factory.mktemp('practice')))

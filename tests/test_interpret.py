@@ -5,7 +5,8 @@ import pytest
 pytest.importorskip('fastai')
 count = pytest.importorskip('cleanlab.count')
 rank = pytest.importorskip('cleanlab.rank')
-from eyewear.interpret import confident_joint, estimate_wrong, rank_labels
+from eyewear.interpret import confident_joint, rank_labels
+from eyewear.model.metrics import estimate_wrong
 
 VOCAB = ['cups', 'plates', 'spoons']
 

@@ -52,9 +52,9 @@ def test_pictures_are_made_from_saved_outputs(tmp_path, monkeypatch):
     (tmp_path/'nbs').mkdir()
     (tmp_path/'nbs'/'01_a.ipynb').write_text(json.dumps(nb))
     Image.new('RGB', (760, 1300)).save(tmp_path/'app_light.png')
-    for k, v in dict(ROOT=tmp_path, IMAGES=tmp_path, CELLS={'01_a': 'a'}).items(): monkeypatch.setattr(pictures, k, v)
+    for k, v in dict(ROOT=tmp_path, IMAGES=tmp_path, CELLS={'lesson_01': ('01_a', 'a')}).items(): monkeypatch.setattr(pictures, k, v)
     assert pictures.lesson_pictures() == []
     assert Image.open(tmp_path/'lesson_01.jpg').format == 'JPEG'
     assert Image.open(tmp_path/'lesson_06.jpg').width <= 640
-    monkeypatch.setattr(pictures, 'CELLS', {'01_a': 'b'})
+    monkeypatch.setattr(pictures, 'CELLS', {'lesson_01': ('01_a', 'b')})
     assert '01_a.ipynb: no picture below the cell b' in pictures.lesson_pictures()[0]

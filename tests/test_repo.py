@@ -1,5 +1,5 @@
 "The repository around the code: metadata, links, the site, pinned versions, what `make` does, workflows."
-import ast, json, os, re, shutil, subprocess, symtable, sys
+import ast, json, os, re, shutil, subprocess, symtable, sys, time
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest, tomllib, yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from localhost import host
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'.ci'))
@@ -87,7 +88,7 @@ def test_links_follow_settings(tmp_path):
     assert not [f for f in changed if OWNER in (tmp_path/f).read_text()]
     urls = tomllib.loads((tmp_path/'pyproject.toml').read_text())['project']['urls']
     assert urls == dict(Repository='https://github.com/somebody/specs', Documentation='https://somebody.github.io/specs')
-    assert 'git clone https://github.com/somebody/specs\n' in (tmp_path/'README.md').read_text()
+    assert 'git clone https://github.com/somebody/specs ' in (tmp_path/'README.md').read_text()
     for f, old in lessons.items():
         new = read_notebook(f)
         assert f'somebody/specs/blob/trunk/nbs/{f.name}' in links.source(new['cells'][1])
@@ -289,6 +290,8 @@ def calls(monkeypatch, tmp_path):
     monkeypatch.setattr(make.os, 'execv', lambda path, argv: calls.append(argv))
     monkeypatch.setattr(make.os, 'chdir', lambda path: None)
     monkeypatch.setattr(make.shutil, 'disk_usage', lambda path: SimpleNamespace(free=50e9))
+    monkeypatch.setattr(make, 'TORCH_HOST', 'http://127.0.0.1:9/')  # nobody answers there
+    monkeypatch.setattr(make, 'has_nvidia', lambda: False)
     on_machine(monkeypatch, 'Linux', 'x86_64', '')
     return calls
 
@@ -365,6 +368,20 @@ def test_torch_backend_is_kept(calls, monkeypatch):
     assert '--torch-backend' not in first
     assert with_backend[-8:-2] == BOTH_ANEW
     assert dev[-4:-2] == CPU
+
+@pytest.mark.parametrize('system,nvidia,asked', [('Linux', False, 1), ('Linux', True, 0), ('Darwin', False, 0)])
+def test_cpu_build_of_torch_where_no_gpu_could_use_another(calls, monkeypatch, system, nvidia, asked):
+    on_machine(monkeypatch, system, 'arm64' if system == 'Darwin' else 'x86_64', '14.0')
+    monkeypatch.setattr(make, 'has_nvidia', lambda: nvidia)
+    with host(b'torch') as h:
+        monkeypatch.setattr(make, 'TORCH_HOST', h.url)
+        for _ in range(2): make.run()
+    assert len(h.asked) == asked
+    assert [('cpu' in o) for o in calls if 'install' in o] == [asked == 1]
+
+def test_host_that_is_slow_or_gone_counts_as_none():
+    with host(lambda handler: time.sleep(2)) as h: assert not make.answers(h.url, patience=.2)
+    assert not make.answers(h.url)
 
 def test_failed_install_is_done_again(calls, monkeypatch, capsys):
     def fail(*cmd, **kw): raise SystemExit(1)

@@ -51,8 +51,7 @@ def dishes(tmp_path_factory):
 
 @pytest.fixture
 def dataset(dishes):
-    [path] = [p.parent for p in dishes.home.glob('*/manifest.csv')]
-    return Dataset(path)
+    return Dataset(dishes.home/(dishes.home/'current.txt').read_text())
 
 def test_run_record(dishes):
     rec = json.loads((dishes.folder/'summary.json').read_text())

@@ -15,6 +15,21 @@ def test_record_says_what_is_needed(tiny_ds, trained):
     assert facts['valid_error'] == pytest.approx(float(error), abs=1e-6)
     assert facts['valid_loss'] == pytest.approx(float(loss), abs=1e-3)
 
+def test_model_to_take_home_learns_from_every_photo(tiny_ds, monkeypatch):
+    pytest.importorskip('onnx')
+    from eyewear.core import read_record
+    from eyewear.export import train_on_all
+    from eyewear.model import training
+    from eyewear.train import train
+    wrong = next(f for f in tiny_ds.files() if tiny_ds.split()[f.name] == 'test').name
+    monkeypatch.setattr(training, 'right_labels', lambda ds: {wrong: 'another'})
+    learn = train(tiny_ds, how='head', epochs=2, **TINY)
+    before = read_record()['training']
+    final = train_on_all(tiny_ds, learn)
+    names = {f.name for f in final.dls.train_ds.items}
+    assert names == {f.name for f in tiny_ds.files()}-{wrong} and not len(final.dls.valid_ds)
+    assert read_record()['training'] == before and read_record()['final']['epochs'] == 2
+
 FRESH = '''
 import json, sys
 from PIL import Image

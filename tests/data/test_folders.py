@@ -265,4 +265,4 @@ def test_a_metadata_file_beside_folders_changes_nothing(tmp_path):
     assert list(own_photos(tmp_path)) == ['cups', 'plates']
 
 @pytest.mark.parametrize('source', ['no such folder', '~nobody_of_this_name/x', __file__, 'x'*5000])
-def test_neither_folder_nor_list(source): refused(source, 'neither a folder nor one of auto, bing', ('bing',))
+def test_neither_folder_nor_list(source): refused(source, 'neither a folder nor one of bing', ('bing',))

@@ -9,7 +9,7 @@ from eyewear.core import SourceError, sha256
 from eyewear.data import sources
 from eyewear.data.dataset import Dataset
 from eyewear.data.fetch import Found, fetch
-from eyewear.data.sources import bing, bing_answers, openverse
+from eyewear.data.sources import bing, openverse
 from photohost import PhotoHost, dishes, login, repeating, urllib_goes_to
 
 pytestmark = pytest.mark.usefixtures('own_home')
@@ -70,7 +70,6 @@ def test_bing_ends_where_nothing_new_comes(bing_host, page):
 def test_bing_pages_without_photos(bing_host, page):
     bing_host.found = {'cups': page, 'portrait': page}
     assert list(bing('cups', 5)) == []
-    assert not bing_answers()
 
 def test_bing_links_of_all_kinds(bing_host):
     odd = ['https://img.test/a b.jpg?x=1&y="2"', 'https://img.test/é/写真.jpg', 'ftp://img.test/1.jpg', 'https://img.test/'+'long'*800]
@@ -193,8 +192,8 @@ def test_files_of_a_folder_need_a_copy_of_it(copied, mine, capsys):
     assert download(copied.manifest, folder=mine, quiet=True).digest() == copied.digest()
 
 def test_a_source_is_looked_at_before_a_long_run(copied, mine):
-    for o in ('auto', 'practice', 'bing', copied.manifest, mine): sources.check_source(str(o), dl.sources)
-    with pytest.raises(SourceError, match='neither a folder nor one of auto, practice, bing'): sources.check_source('x', dl.sources)
+    for o in ('practice', 'bing', copied.manifest, mine): sources.check_source(str(o), dl.sources)
+    with pytest.raises(SourceError, match='neither a folder nor one of practice, bing'): sources.check_source('x', dl.sources)
 
 def test_a_copy_goes_with_a_manifest_only(mine):
     with pytest.raises(SourceError, match='no manifest of a dataset'): download(mine, folder=mine)

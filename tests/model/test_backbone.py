@@ -2,7 +2,8 @@
 import pytest, timm, torch
 import eyewear.model.backbone as bb
 from eyewear.core import EyewearError
-from eyewear.train import _choose_backbone, train
+from eyewear.model.training import choose_backbone
+from eyewear.train import train
 from tinylearner import TINY
 
 pytestmark = pytest.mark.usefixtures('own_home')
@@ -78,4 +79,4 @@ def test_no_gpu_is_not_worth_a_word(card, capsys):
 @pytest.mark.parametrize('capability,how', [((6, 1), 'cached'), ((8, 0), 'fine_tune')])
 def test_auto_goes_by_the_gpu_that_can_be_used(card, capability, how):
     card(capability, NEW)
-    assert _choose_backbone(TINY['arch'], 'auto', None)[1] == how
+    assert choose_backbone(TINY['arch'], 'auto', None)[1] == how

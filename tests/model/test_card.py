@@ -11,6 +11,7 @@ FULL = dict(labels=['glasses','none','sunglasses'], backbone='tf_efficientnet_li
     error_test=dict(before=dict(FIGURE, error=.083, left_out=3), after=dict(FIGURE, error=.017, n=119, left_out=3)),
     calibration=dict(temperature=.7123, threshold=.2512, ece_before=.0421, ece_after=.0119, n=120),
     per_label=dict(none=dict(precision=.981, recall=None, n=40)),
+    final=dict(epochs=12),
     training=dict(epochs=12, seed=42, versions=dict(torch='2.15.0'), weights_sha256='ab'*32))
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def card(ds, rec=None, **kwargs):
     return yaml.safe_load(head), body
 
 TOLD = ['15.8%', '2.5%', '8.3%', '1.7%', '0.9% to 7.1%', '98.1%', '0.712', '0.251', '0.042', '0.012', 'CC0 1.0', 'made up',
-    '20 glasses', 'torch 2.15.0', '`12`']
+    '20 glasses', 'torch 2.15.0', '`12`', 'before the last training']
 
 def test_card_tells_all_that_the_record_has(ds):
     from huggingface_hub import ModelCard

@@ -8,7 +8,8 @@ from eyewear.core import read_record
 from eyewear.model.backbone import get_backbone
 from eyewear.model.features import fold_batch_norm
 from eyewear.photo import open_photo, resize_for_model
-from eyewear.train import get_dls, train
+from eyewear.model.training import get_dls
+from eyewear.train import train
 from tinylearner import TINY
 
 pytestmark = pytest.mark.usefixtures('own_home')

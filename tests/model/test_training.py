@@ -4,7 +4,8 @@ import pytest
 from fastai.callback.core import Callback
 from eyewear import cli
 from eyewear.core import DatasetError, EyewearError, read_record, run_dir
-from eyewear.train import error_figures, train
+from eyewear.model.metrics import error_figures
+from eyewear.train import train
 from tinylearner import TINY, tiny_dataset
 
 pytestmark = pytest.mark.usefixtures('own_home')
@@ -110,7 +111,8 @@ import os, sys
 from pathlib import Path
 from eyewear.core import read_record
 from eyewear.data.dataset import Dataset
-from eyewear.train import train, weights_sha256
+from eyewear.model.training import weights_sha256
+from eyewear.train import train
 for how in ('cached', 'fine_tune'):
     learn = train(Dataset(sys.argv[1]), 'tf_efficientnet_lite0', 2, how, size=64)
     Path(sys.argv[2], how + os.environ['RANK']).write_text(weights_sha256(learn.model))

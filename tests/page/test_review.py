@@ -4,7 +4,6 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 import numpy as np, psutil, pytest
 from PIL import Image
-from eyewear import clean as clean_module
 from eyewear.page import launch, review
 from eyewear.core import DatasetError, EyewearError
 from eyewear.data.dataset import Dataset
@@ -227,7 +226,7 @@ def test_without_a_model_the_queue_is_made_by_rules(ds, tmp_path, monkeypatch):
     b = queue_names(ds)[1]
     (ds.path/'queue.json').unlink()
     served = []
-    monkeypatch.setattr(clean_module, 'suspects', lambda ds: [dict(name=b, why='too dark')])
+    monkeypatch.setattr('eyewear.data.duplicates.suspects', lambda ds, features: [dict(name=b, why='too dark')])
     monkeypatch.setattr(launch, 'serve_page', lambda *args, **env: served.append((args, env)))
     monkeypatch.setenv('EYEWEAR_HOME', str(tmp_path))
     (tmp_path/'current.txt').write_text('dishes')
