@@ -68,16 +68,14 @@ def minutes(seconds):
     return f'{seconds:.0f} s' if seconds < 90 else f'{seconds/60:.0f} min'
 
 def table(lessons, cfg, times):
-    "A row for each lesson: title, subtitle, the time it takes (`times`: lesson -> dict of seconds), badges"
+    "A row for each lesson: title, subtitle, the time it takes on two cores (`times`: lesson -> dict of seconds)"
     base = f'{cfg["url"]}/blob/{cfg["branch"]}/nbs'
-    rows = [TABLE, '', '| Lesson | What it does | CPU | GPU | Open it |', '|:--|:--|:--|:--|:--|']
+    rows = [TABLE, '', '| Lesson | | Two cores |', '|:--|:--|:--|']
     for name, nb in lessons.items():
         title = re.search(r'^# (.+?)\n+> (.+?)(?:\n|$)', source(nb['cells'][0]))
         if not title: continue
         seconds = times.get(name[:-len('.ipynb')], {})
-        cpu = minutes(seconds.get('cpu'))
-        gpu = minutes(seconds.get('gpu'))
-        rows.append(f'| [{name[:2]} {title[1]}]({base}/{name}) | {title[2]} | {cpu} | {gpu} | {badges(name, cfg)} |')
+        rows.append(f'| [{name[:2]} {title[1]}]({base}/{name}) | {title[2]} | {minutes(seconds.get("cpu"))} |')
     return '\n'.join(rows)
 
 def answer(lessons):
@@ -89,6 +87,8 @@ def index(nb, lessons, cfg, times):
     "The table of lessons, the answer, and the repository's address, wherever it is cloned or installed from"
     for c in nb['cells']:
         text = re.sub(r'(git clone |git\+)https://[^\s"\'`]+', r'\g<1>'+cfg['url'], source(c))
+        at = cfg['url'].replace('https://github.com/', '')
+        text = re.sub(r'(colab\.research\.google\.com/github/)[^/]+/[^/]+/blob/[^/]+', rf'\g<1>{at}/blob/{cfg["branch"]}', text)
         if TABLE in text: text = table(lessons, cfg, times)
         if c['cell_type'] == 'code' and 'Classifier(' in text:
             c['outputs'] = [dict(o, execution_count=None) for o in answer(lessons)]

@@ -1,14 +1,17 @@
-"""Pictures of the docs (nbs/images): the app in a real browser, and for each lesson what it ends with, from its saved outputs.
+"""Pictures of the docs (nbs/images): the app and the review in a real browser, and what the lessons show, from their saved outputs.
 
 `make lessons` calls it. By hand: `python .ci/pictures.py [lessons]`, with `lessons` without the browser."""
 import base64, io, json, re, subprocess, sys
+from contextlib import contextmanager
 from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT/'nbs'/'images'
 SHOTS = dict(light=(760, 'light'), dark=(760, 'dark'), phone=(360, 'light'))
-CELLS = {'01_download': '5483d695', '02_clean': 'd040b032', '03_train': 'showres3', '04_interpret': 'e459bac6', '05_export': 'heatfile'}
+CELLS = {  # picture: lesson, cell that shows it
+    'lesson_01': ('01_download', '5483d695'), 'lesson_02': ('02_clean', 'd040b032'), 'lesson_03': ('03_train', 'showres3'),
+    'lesson_04': ('04_interpret', 'open04'), 'lesson_05': ('05_export', 'heatfile'), 'labels': ('04_interpret', 'labels04')}
 SIDE = 640      # largest width of a lesson's picture
 BYTES = 40_000  # its largest size
 
@@ -24,28 +27,45 @@ def shot(browser, url, name, width, scheme):
     if name == 'dark': page.get_by_role('button', name='Show where it looked').click()
     page.locator('.ea-table').wait_for()
     page.wait_for_timeout(800)
-    img = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert('RGB')
-    img.quantize(128).save(IMAGES/f'app_{name}.png', optimize=True)
+    save(page, f'app_{name}')
     page.close()
 
+def save(page, name):
+    "The whole page as a small PNG"
+    img = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert('RGB')
+    img.quantize(128).save(IMAGES/f'{name}.png', optimize=True)
+
+def review(browser, url):
+    "The review of the newest dataset"
+    page = browser.new_page(viewport=dict(width=900, height=700))
+    page.goto(url, timeout=120_000)
+    page.get_by_role('button', name='Keep').wait_for(timeout=120_000)
+    page.wait_for_timeout(2000)  # pictures
+    save(page, 'review')
+    page.close()
+
+@contextmanager
+def served(*cmd):
+    "Run the command `cmd` until its address has been used"
+    server = subprocess.Popen([Path(sys.executable).with_name(cmd[0]), *cmd[1:]], stdout=subprocess.PIPE, text=True)
+    try: yield next(re.search(r'http://\S+', line)[0] for line in server.stdout if 'http://' in line)
+    finally:
+        server.terminate()
+        server.wait()
+
 def app_pictures():
-    "The page of the newest model, with the drawn portraits that it offers; None, or why there are none"
+    "The page of the newest model, with the drawn portraits that it offers, and the review; None, or why there are none"
     sys.path.insert(0, str(ROOT/'tests'))
     from conftest import HUSH, find_chromium
     from playwright.sync_api import sync_playwright
     path, tried = find_chromium()
     if not path: return f'the pictures of the app stay as they are: no browser ({"; ".join(tried)})'
-    cmd = [Path(sys.executable).with_name('eyewear-app'), '--port', '0']
-    server = subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True)
-    try:
-        url = re.search(r'http://\S+', server.stdout.readline())[0]
-        with sync_playwright() as p:
-            browser = p.chromium.launch(executable_path=path, args=HUSH)
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=HUSH)
+        with served('eyewear-app', '--port', '0') as url:
             for name, (width, scheme) in SHOTS.items(): shot(browser, url, name, width, scheme)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+        with served('eyewear-clean', '--review', '--port', '0') as url: review(browser, url)
+        browser.close()
 
 # -- The lessons
 
@@ -69,11 +89,11 @@ def small(data, top=None):
     return out.getvalue()
 
 def lesson_pictures():
-    "nbs/images/lesson_01.jpg to lesson_06.jpg; a line for each that cannot be made"
+    "The pictures of `CELLS`, and lesson_06.jpg from that of the app; a line for each that cannot be made"
     missing = []
-    for name, cid in CELLS.items():
+    for picture, (name, cid) in CELLS.items():
         data = saved_picture(name, cid)
-        if data: (IMAGES/f'lesson_{name[:2]}.jpg').write_bytes(small(data))
+        if data: (IMAGES/f'{picture}.jpg').write_bytes(small(data))
         else:
             hint = 'run `make lessons`, or name another cell in .ci/pictures.py'
             missing.append(f'{name}.ipynb: no picture below the cell {cid}; {hint}')
