@@ -98,9 +98,11 @@ def poll_messages(
 # %% ../nbs/lessons.ipynb #formats2
 def set_figure_formats(
     dpi:int=90,     # Of figures that do not say theirs
-    quality:int=65, # Of the JPEGs
+    quality:int=50, # Of the JPEGs
 ):
     "In a notebook: figures with photos are shown as JPEG, all others as PNG"
+    from io import BytesIO
+    from PIL import Image
     from IPython import get_ipython
     from IPython.core.pylabtools import print_figure
     from matplotlib import pyplot as plt
@@ -112,7 +114,10 @@ def set_figure_formats(
     def as_jpeg(fig):
         if has_photos(fig): return print_figure(fig, 'jpeg', pil_kwargs=dict(quality=quality))
     def as_png(fig):
-        if not has_photos(fig): return print_figure(fig, 'png')
+        if has_photos(fig): return
+        out = BytesIO()
+        Image.open(BytesIO(print_figure(fig, 'png'))).convert('RGB').quantize(64).save(out, 'PNG', optimize=True)
+        return out.getvalue()
     formatters = get_ipython().display_formatter.formatters
     formatters['image/jpeg'].for_type(Figure, as_jpeg)
     formatters['image/png'].for_type(Figure, as_png)
