@@ -10,7 +10,7 @@ __all__ = ['find_unreadable', 'features_of', 'clean', 'load_clean']
 # %% ../nbs/02_clean.ipynb #bb917766
 from .core import MissingExtra,PhotoError,read_record,record
 from .data.dataset import Dataset
-from .data.duplicates import *
+from .data.duplicates import exact_duplicates,group_near,near_copies,near_duplicates
 from .download import load_dataset
 from .photo import open_photo
 

@@ -8,16 +8,16 @@ Docs: https://OWNER.github.io/eyewear/export.html.md"""
 __all__ = ['train_on_all', 'export_onnx', 'export_all', 'ensure_model']
 
 # %% ../nbs/05_export.ipynb #39c3ea79
-from .core import *
-from .data.dataset import Dataset
-from .model.onnx import * # First, since it says what to install where fastai is missing
-import onnx
 from pathlib import Path
+from .core import read_record,record,run_dir,write_file
+from .data.dataset import Dataset
+from .model.onnx import Whole,export_pkl,metadata,onnx_program # First, since it says what to install where fastai is missing
+import onnx
 from fastai.learner import Learner
 from .clean import load_clean
 from .model.card import write_card
-from .model.metrics import *
-from .model.training import *
+from .model.metrics import calibrate_final,calibration_of
+from .model.training import new_learner,photos_to_learn_from,reproducible,run_training
 from .train import load_model,save_model
 
 # %% ../nbs/05_export.ipynb #122df308

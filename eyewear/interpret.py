@@ -8,9 +8,8 @@ Docs: https://OWNER.github.io/eyewear/interpret.html.md"""
 __all__ = ['cross_probs', 'rank_labels', 'confident_joint']
 
 # %% ../nbs/04_interpret.ipynb #65452bcb
-from .core import *
 from .data.dataset import Dataset
-from .model.training import * # First of all that a light install lacks
+from .model.training import folds_of,held_out_probs,usual_epochs # First of all that a light install lacks
 import numpy as np,torch
 from fastai.learner import Learner
 

@@ -8,11 +8,12 @@ Docs: https://OWNER.github.io/eyewear/train.html.md"""
 __all__ = ['train', 'save_model', 'load_model']
 
 # %% ../nbs/03_train.ipynb #2a69d726
-from .core import *
-from .data.dataset import Dataset
-from .model.training import * # First, since it says what to install where fastai is missing
-import torch
 from pathlib import Path
+from .core import record,run_dir,write_file
+from .data.dataset import Dataset
+from .model.training import choose_backbone,explain_missing_folder,load_weights,new_learner,reproducible,run_training,\
+    usual_epochs,warn_of_few_photos # First, since it says what to install where fastai is missing
+import torch
 from fastai.learner import Learner
 
 # %% ../nbs/03_train.ipynb #ef1127d1
