@@ -39,7 +39,6 @@ def learner(home):
         if not ds.row(f.name)['width']: ds.decide(f.name, None)
     backbone = get_backbone('tf_efficientnet_lite0')
     learn = get_learner(ds, backbone)
-    learn.backbone = backbone
     return ds, learn
 
 def portraits(folder, n):

@@ -21,7 +21,6 @@ def main():
         clean(ds)
         backbone = get_backbone(os.environ.get('ARCH', 'tf_efficientnet_lite0'))
         learn = get_learner(ds, backbone)
-        learn.backbone = backbone
         epochs = usual_epochs('cached', ds)
         for folds in (5, 10): # The last row is the figure: nine tenths to learn from
             start = time.time()

@@ -369,6 +369,7 @@ def get_learner(
         options = dict(normalize=False, metrics=error_rate, cbs=cbs, **head)
         learn = vision_learner(dls, backbone.arch, pretrained=pretrained, **options)
     learn.model.to(memory_format=torch.channels_last)
+    learn.backbone = backbone
     return learn
 
 # %% ../../nbs/model/training.ipynb #times001
@@ -490,7 +491,6 @@ def new_learner(
     norm_learns = how=='fine_tune' and backbone.name.startswith('resnet')
     cbs = None if norm_learns else FrozenBatchNorm()
     with main_process_first(): learn = get_learner(ds, backbone, cbs=cbs, files=files)
-    learn.backbone = backbone
     learn.how = how
     return learn
 
@@ -522,7 +522,6 @@ def load_weights(
     backbone = get_backbone(rec['backbone'])
     backbone.size = rec.get('training', {}).get('size', backbone.size)
     learn = get_learner(ds, backbone, pretrained=False)
-    learn.backbone = backbone
     learn.how = rec['how']
     learn.model.load_state_dict(torch.load(path, map_location=learn.dls.device, weights_only=True))
     return learn
